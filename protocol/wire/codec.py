@@ -1,0 +1,272 @@
+"""Values to msgpack bytes and back: the one door to msgpack.
+
+Theory of operation. msgpack's own limits bound one string or one container, not a whole message:
+a megabyte of empty maps becomes 72 MB of Python objects, and a thousand nested arrays end in the
+caller's RecursionError. Both need many container headers, and a container header is one of forty
+octets; so the bytes of a message that *could* be headers are counted first (one C call). A message
+with few of them can be neither deep nor numerous and is decoded directly: that is nearly every
+message. Only the others pay for counting hooks while decoding and for a walk over the depth after it.
+
+Extension types (docs/protocol.md, "Values"): timestamp (-1) is msgpack's own, the rest is ours.
+There is no type for code or for remote objects, and there will be none: decoding never calls
+anything that the sender names.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import struct
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+import msgpack
+
+from protocol.wire.errors import CodecError
+from protocol.wire.limits import DEFAULT_LIMITS, Limits
+
+
+class Extension(enum.IntEnum):
+    """The numbers of our msgpack extension types."""
+
+    TIMESTAMP = -1
+    DATE = 1
+    TIME = 2
+    TIMEDELTA = 3
+    DECIMAL = 4
+    UUID = 5
+    INTEGER = 6
+    COMPLEX = 7
+    SET = 8
+
+
+MAX_INTEGER = 8 * 1024
+"""Bytes of a big integer: arithmetic on larger ones would hold the loop."""
+MAX_DECIMAL = 4 * 1024
+"""Characters of a Decimal."""
+MAX_NESTED_SETS = 8
+
+_DATE = struct.Struct(">HBB")
+_TIME = struct.Struct(">BBBI")
+_TIMEDELTA = struct.Struct(">iII")
+_COMPLEX = struct.Struct(">dd")
+
+# Every octet that can start a map, an array or an extension: fixmap, fixarray, array 16/32, map 16/32, ext.
+_HEADERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF, 0xC7, 0xC8, 0xC9, *range(0xD4, 0xD9)])
+
+
+def _extension(value: object) -> msgpack.ExtType:
+    """What msgpack calls for a value it has no form for."""
+    match value:
+        case Decimal():
+            text = str(value).encode("ascii")
+            if len(text) > MAX_DECIMAL:
+                raise CodecError(f"a Decimal of {len(text)} characters, at most {MAX_DECIMAL}")
+            return msgpack.ExtType(Extension.DECIMAL, text)
+        case UUID():
+            return msgpack.ExtType(Extension.UUID, value.bytes)
+        case datetime():  # an aware one is msgpack's own timestamp
+            raise CodecError("a datetime without a time zone: add one, for example tzinfo=timezone.utc")
+        case date():
+            return msgpack.ExtType(Extension.DATE, _DATE.pack(value.year, value.month, value.day))
+        case time():
+            if value.tzinfo is not None:
+                raise CodecError("a time with a time zone: send a datetime, or the time without its zone")
+            packed = _TIME.pack(value.hour, value.minute, value.second, value.microsecond)
+            return msgpack.ExtType(Extension.TIME, packed)
+        case timedelta():
+            packed = _TIMEDELTA.pack(value.days, value.seconds, value.microseconds)
+            return msgpack.ExtType(Extension.TIMEDELTA, packed)
+        case int():  # too large for msgpack's 64 bits
+            size = value.bit_length() // 8 + 1
+            if size > MAX_INTEGER:
+                raise CodecError(f"an integer of {size} bytes, at most {MAX_INTEGER}")
+            return msgpack.ExtType(Extension.INTEGER, value.to_bytes(size, "big", signed=True))
+        case complex():
+            return msgpack.ExtType(Extension.COMPLEX, _COMPLEX.pack(value.real, value.imag))
+        case set() | frozenset():
+            return msgpack.ExtType(Extension.SET, pack(list(value)))
+        case _:
+            raise CodecError(f"a value of type {type(value).__name__} has no form on the wire")
+
+
+def _date(data: bytes) -> object:
+    return date(*_DATE.unpack(data))
+
+
+def _time(data: bytes) -> object:
+    return time(*_TIME.unpack(data))
+
+
+def _timedelta(data: bytes) -> object:
+    days, seconds, microseconds = _TIMEDELTA.unpack(data)
+    return timedelta(days, seconds, microseconds)
+
+
+def _decimal(data: bytes) -> object:
+    if len(data) > MAX_DECIMAL:
+        raise CodecError(f"a Decimal of {len(data)} characters, at most {MAX_DECIMAL}")
+    return Decimal(data.decode("ascii"))
+
+
+def _uuid(data: bytes) -> object:
+    return UUID(bytes=data)
+
+
+def _integer(data: bytes) -> object:
+    if not 1 <= len(data) <= MAX_INTEGER:
+        raise CodecError(f"an integer of {len(data)} bytes, from 1 to {MAX_INTEGER}")
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _complex(data: bytes) -> object:
+    return complex(*_COMPLEX.unpack(data))
+
+
+_SCALARS: dict[int, Callable[[bytes], object]] = {
+    Extension.DATE: _date,
+    Extension.TIME: _time,
+    Extension.TIMEDELTA: _timedelta,
+    Extension.DECIMAL: _decimal,
+    Extension.UUID: _uuid,
+    Extension.INTEGER: _integer,
+    Extension.COMPLEX: _complex,
+}
+
+
+def _hook_at(nested: int) -> Callable[[int, bytes], object]:
+    """The extension hook for values inside `nested` sets: members of a set must be hashable."""
+    inner = _hook_at(nested + 1) if nested < MAX_NESTED_SETS else None
+
+    def hook(code: int, data: bytes) -> object:
+        decode = _SCALARS.get(code)
+        if decode is not None:
+            return decode(data)
+        if code != Extension.SET:
+            raise CodecError(f"extension type {code} is not registered")
+        if inner is None:
+            raise CodecError(f"sets nested more than {MAX_NESTED_SETS} deep")
+        members = msgpack.unpackb(data, use_list=False, timestamp=3, ext_hook=inner, strict_map_key=True)
+        if type(members) is not tuple:
+            raise CodecError("a set is packed as an array of its members")
+        return frozenset(members) if nested else set(members)
+
+    return hook
+
+
+_hook = _hook_at(0)
+_unpackb = functools.partial(msgpack.unpackb, timestamp=3, strict_map_key=True)
+
+# What msgpack and the hooks raise on bytes that are no message (its own errors are ValueErrors).
+_FAILURES = (ValueError, TypeError, OverflowError, RecursionError, struct.error, InvalidOperation)
+
+
+def pack(value: object) -> bytes:
+    """Pack one value.
+
+    Args:
+        value: None, bool, int, float, str, bytes, list, tuple, dict with str keys, set, frozenset, aware
+            datetime, date, time, timedelta, Decimal, UUID, complex, or containers of these.
+
+    Returns:
+        The msgpack bytes. A datetime becomes UTC, a tuple an array.
+
+    Raises:
+        CodecError: a value has no form on the wire (the caller's fault).
+    """
+    try:
+        packed: bytes = msgpack.packb(value, default=_extension, datetime=True)
+    except CodecError:
+        raise
+    except _FAILURES as exc:
+        raise CodecError(f"cannot be packed: {exc}") from exc
+    return packed
+
+
+def new_packer() -> Callable[[object], bytes]:
+    """Return a `pack` that keeps its buffer between calls, three times as fast on small values.
+
+    It belongs to one thread, and what it raises is msgpack's own error or `CodecError`: use it where
+    the value was checked before, through `PACK_ERRORS`.
+    """
+    packer: Callable[[object], bytes] = msgpack.Packer(default=_extension, datetime=True).pack
+    return packer
+
+
+PACK_ERRORS = _FAILURES
+"""What a packer of `new_packer` may raise."""
+
+
+def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
+    """Unpack exactly one value from untrusted bytes.
+
+    Args:
+        data: the whole message, not more.
+        limits: bounds on depth and numbers of elements.
+
+    Returns:
+        Plain values and the extension types' Python values; arrays are lists, sets are sets.
+
+    Raises:
+        CodecError: the bytes are no message, or break a limit (the sender's fault).
+    """
+    elements = limits.elements
+    size = len(data)
+    try:
+        if size <= limits.depth:
+            return _unpackb(data, ext_hook=_hook, max_array_len=elements, max_map_len=elements)
+        headers = size - len(data.translate(None, _HEADERS))
+        if headers <= elements:
+            value = _unpackb(data, ext_hook=_hook, max_array_len=elements, max_map_len=elements)
+        else:
+            value = _unpack_counting(data, elements)
+    except CodecError:
+        raise
+    except _FAILURES as exc:
+        raise CodecError(f"not a msgpack message within the limits: {exc}") from exc
+    if headers > limits.depth:
+        _check_depth(value, limits.depth)
+    return value
+
+
+def _unpack_counting(data: bytes, elements: int) -> object:
+    """Unpack with a bound on the number of containers and extensions of the whole message."""
+    left = elements
+
+    def count(container: object) -> object:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise CodecError(f"more than {elements} arrays, maps and extensions in one message")
+        return container
+
+    def hook(code: int, content: bytes) -> object:
+        return count(_hook(code, content))
+
+    return _unpackb(
+        data,
+        ext_hook=hook,
+        max_array_len=elements,
+        max_map_len=elements,
+        list_hook=count,
+        object_hook=count,
+    )
+
+
+def _check_depth(value: object, depth: int) -> None:
+    """Refuse arrays and maps nested more than `depth` deep; level by level, so without recursion."""
+    level = [value] if type(value) in (list, dict) else []
+    for _ in range(depth):
+        if not level:
+            return
+        level = [
+            member
+            for container in level
+            for member in (container.values() if type(container) is dict else container)  # type: ignore[attr-defined]
+            if type(member) is list or type(member) is dict
+        ]
+    if level:
+        raise CodecError(f"nested more than {depth} deep")
