@@ -1,0 +1,1 @@
+"""The wire protocol as a sans-IO core: bytes and time in, events and bytes out."""

@@ -14,7 +14,7 @@ from protocol.wire.errors import GoawayCode, LocalProtocolError, RemoteProtocolE
 
 
 class FrameType(enum.IntEnum):
-    """What a frame is."""
+    """What a frame is. The types 0x10 to 0x2f have a position in the session, the others have none."""
 
     HELLO = 0x01
     WELCOME = 0x02
@@ -48,23 +48,6 @@ class Flag(enum.IntFlag):
     HEAD = 0x04
     """This DATA frame describes the content that follows it (a blob's size and offset)."""
 
-
-POSITIONED = frozenset(
-    {
-        FrameType.CALL,
-        FrameType.DATA,
-        FrameType.END,
-        FrameType.RESULT,
-        FrameType.ERROR,
-        FrameType.CANCEL,
-        FrameType.CREDIT,
-        FrameType.SUB,
-        FrameType.UNSUB,
-        FrameType.EVENT,
-        FrameType.GAP,
-    }
-)
-"""The types that have a position in the session; all others are control frames and have none."""
 
 HEADER = struct.Struct(">IBBI")
 HEADER_SIZE = HEADER.size

@@ -1,0 +1,91 @@
+"""Messages out of frames: the pieces of those that came in more than one.
+
+It holds at most `OPEN_MESSAGES` messages of at most the message limit each; what is longer is counted to its
+end but not kept, so that the error can name both numbers.
+"""
+
+from __future__ import annotations
+
+from protocol.wire.errors import GoawayCode, RemoteProtocolError
+from protocol.wire.framing import Flag, Frame
+from protocol.wire.limits import OPEN_MESSAGES
+
+
+class Oversize:
+    """A whole message that was longer than the limit and was not kept.
+
+    Attributes:
+        size: its bytes.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+class _Partial:
+    __slots__ = ("flags", "kind", "pieces", "size")
+
+    def __init__(self, kind: int, flags: int) -> None:
+        self.kind = kind
+        self.flags = flags
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+
+class Reassembly:
+    """The incomplete messages of one connection."""
+
+    __slots__ = ("_limit", "_partial")
+
+    def __init__(self, message_limit: int) -> None:
+        self._limit = message_limit
+        self._partial: dict[int, _Partial] = {}
+
+    def __contains__(self, stream: int) -> bool:
+        return stream in self._partial
+
+    def __len__(self) -> int:
+        return len(self._partial)
+
+    @property
+    def held(self) -> int:
+        """Bytes of incomplete messages."""
+        return sum(partial.size for partial in self._partial.values() if partial.pieces)
+
+    def discard(self, stream: int) -> None:
+        """Forget a stream's incomplete message: the stream has ended."""
+        self._partial.pop(stream, None)
+
+    def add(self, frame: Frame) -> bytes | Oversize | None:
+        """Take a frame that has the MORE flag or belongs to a message that had.
+
+        Returns:
+            The whole message with its last frame, `Oversize` where it was too long, None before that.
+
+        Raises:
+            RemoteProtocolError: frames of two messages are mixed on one stream, or too many
+                messages are under way.
+        """
+        kind, flags, stream, payload = frame
+        partial = self._partial.get(stream)
+        if partial is None:
+            if len(self._partial) >= OPEN_MESSAGES:
+                raise RemoteProtocolError(
+                    f"more than {OPEN_MESSAGES} messages of several frames at once", GoawayCode.FLOW_CONTROL
+                )
+            partial = self._partial[stream] = _Partial(kind, flags)
+        elif partial.kind != kind:
+            raise RemoteProtocolError(
+                f"stream {stream}: another frame inside a message that was not complete"
+            )
+        partial.size += len(payload)
+        if partial.size <= self._limit:
+            partial.pieces.append(payload)
+        else:
+            partial.pieces.clear()
+        if flags & Flag.MORE:
+            return None
+        del self._partial[stream]
+        return b"".join(partial.pieces) if partial.size <= self._limit else Oversize(partial.size)

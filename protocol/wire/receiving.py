@@ -1,0 +1,348 @@
+"""What a received frame does to a connection: one function a frame type.
+
+Each takes the connection and the frame's parts and returns the event to report, or None. All of them
+see untrusted bytes; all they may raise is RemoteProtocolError, which ends the connection. What only
+concerns one call is answered on its stream instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from protocol.wire import codes
+from protocol.wire.codec import unpack
+from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome, decode_error, read_fields
+from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, RemoteProtocolError
+from protocol.wire.events import (
+    CallReceived,
+    CancelReceived,
+    CreditReceived,
+    DataReceived,
+    DataTooLarge,
+    EndReceived,
+    ErrorReceived,
+    Event,
+    EventReceived,
+    GapReceived,
+    GoawayReceived,
+    HeadReceived,
+    HelloReceived,
+    PongReceived,
+    RefuseReceived,
+    ResultReceived,
+    SubReceived,
+    UnimplementedReceived,
+    UnsubReceived,
+    WelcomeReceived,
+)
+from protocol.wire.framing import Flag, Frame, FrameType
+from protocol.wire.limits import Limits
+from protocol.wire.reassembly import Oversize
+
+if TYPE_CHECKING:
+    from protocol.wire.connection import Connection
+
+_BEFORE_WELCOME = {
+    "server": frozenset({FrameType.HELLO, FrameType.PING, FrameType.GOAWAY}),
+    "client": frozenset(
+        {FrameType.WELCOME, FrameType.REFUSE, FrameType.PING, FrameType.PONG, FrameType.GOAWAY}
+    ),
+}
+_ONLY_BEFORE_WELCOME = frozenset({FrameType.HELLO, FrameType.WELCOME, FrameType.REFUSE})
+
+
+def receive_frame(connection: Connection, frame: Frame) -> Event | None:
+    """Take one frame of any type."""
+    kind, flags, stream, payload = frame
+    if connection.state.value == "handshake":
+        if kind not in _BEFORE_WELCOME[connection.role.value]:
+            raise RemoteProtocolError(f"a frame of type {kind:#04x} before the handshake")
+    elif kind in _ONLY_BEFORE_WELCOME:
+        raise RemoteProtocolError(f"a frame of type {kind:#04x} after the handshake")
+    take = _TABLE.get(kind)
+    if take is None:
+        if flags & Flag.CRITICAL:
+            raise RemoteProtocolError(f"critical frame type {kind:#04x} is unknown", GoawayCode.UNSUPPORTED)
+        connection.answer_unimplemented(kind, stream)
+        return None
+    if flags & Flag.MORE or stream in connection.reassembly:
+        if kind not in _DIVISIBLE:
+            raise RemoteProtocolError(f"a frame of type {kind:#04x} cannot be continued")
+        message = connection.reassembly.add(frame)
+        if message is None:
+            return None
+        if isinstance(message, Oversize):
+            return _take_oversize(connection, kind, stream, message.size)
+        payload = message
+    return take(connection, stream, flags, payload)
+
+
+def _take_oversize(connection: Connection, kind: int, stream: int, size: int) -> Event | None:
+    """A message longer than the limit: it fails its stream and nothing else."""
+    limit = connection.limits.message
+    text = f"the message has {size} bytes, {limit} are accepted (limits.message)"
+    streams = connection.streams
+    match kind:
+        case FrameType.CALL | FrameType.SUB:
+            streams.check_new(stream, stream in streams.taken or stream in connection.publications)
+            connection.refuse_call(stream, codes.MESSAGE_TOO_LARGE, text)
+        case FrameType.RESULT | FrameType.ERROR:
+            owner = streams.opened.pop(stream, None)
+            streams.forget(stream)
+            if owner is not None:
+                return ErrorReceived(owner, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.YES))
+        case FrameType.DATA:
+            owner = streams.opened.get(stream)
+            if owner is not None or stream in streams.taken:
+                return DataTooLarge(stream, owner, size, limit)
+        case FrameType.EVENT:
+            owner = streams.subscriptions.get(stream)
+            if owner is not None:
+                return GapReceived(owner, 0, 1, {})
+        case _:
+            raise RemoteProtocolError(text)
+    return None
+
+
+# The handshake
+
+
+def _hello(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    return HelloReceived(Hello.decode(payload, connection.limits))
+
+
+def _welcome(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    welcome = Welcome.decode(payload, connection.limits)
+    connection.opened(welcome.limits)
+    return WelcomeReceived(welcome)
+
+
+def _refuse(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    refuse = Refuse.decode(payload, connection.limits)
+    connection.close()
+    return RefuseReceived(refuse)
+
+
+# Calls
+
+
+def take_call(connection: Connection, stream: int, payload: bytes) -> Event | None:
+    """Take a CALL: report it, or answer it here where it cannot be taken."""
+    streams = connection.streams
+    streams.check_new(stream, stream in streams.taken or stream in connection.publications)
+    try:
+        fields = unpack(payload, connection.limits)
+    except CodecError as exc:
+        raise RemoteProtocolError(f"CALL: {exc}") from exc
+    deadline: float | None
+    extra: dict[str, Any]
+    match fields:
+        case [str(method), None | int() as milliseconds, bytes(body)]:
+            extra = {}
+        case [str(method), None | int() as milliseconds, bytes(body), dict(extra)]:
+            pass
+        case _:
+            raise RemoteProtocolError("CALL: expected [method, deadline, body] and an optional map")
+    if milliseconds is None:
+        deadline = None
+    elif milliseconds >= 0:
+        deadline = milliseconds / 1000
+    else:
+        raise RemoteProtocolError("CALL: a negative deadline")
+    if connection.draining:
+        connection.refuse_call(stream, codes.DRAINING, "this side is closing the connection; connect again")
+        return None
+    if len(streams.taken) >= connection.limits.open_calls:
+        text = f"{connection.limits.open_calls} calls are open already (limits.open_calls)"
+        connection.refuse_call(stream, codes.TOO_MANY_CALLS, text)
+        return None
+    streams.taken.add(stream)
+    streams.last_taken = stream
+    return CallReceived(stream, method, deadline, body, extra)
+
+
+def _call(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    return take_call(connection, stream, payload)
+
+
+def read_result(payload: bytes, limits: Limits) -> bytes:
+    """The body of a RESULT."""
+    try:
+        fields = unpack(payload, limits)
+    except CodecError as exc:
+        raise RemoteProtocolError(f"RESULT: {exc}") from exc
+    match fields:
+        case [bytes(body)] | [bytes(body), dict()]:
+            return body
+    raise RemoteProtocolError("RESULT: expected [body] and an optional map")
+
+
+def _result(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    body = read_result(payload, connection.limits)
+    owner = connection.streams.opened.pop(stream, None)
+    connection.streams.forget(stream)
+    return None if owner is None else ResultReceived(owner, body)
+
+
+def _error(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    error = decode_error(payload, connection.limits)
+    streams = connection.streams
+    owner = streams.opened.pop(stream, None) or streams.subscriptions.pop(stream, None)
+    streams.forget(stream)
+    return None if owner is None else ErrorReceived(owner, error)
+
+
+def _cancel(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    return CancelReceived(stream) if stream in connection.streams.taken else None
+
+
+# Items, blobs and credit
+
+
+def _data(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    streams = connection.streams
+    owner = streams.opened.get(stream)
+    if owner is None and stream not in streams.taken:
+        return None  # of a stream that has just ended
+    if flags & Flag.HEAD:
+        (head,) = read_fields("DATA", payload, connection.limits)
+        return HeadReceived(stream, owner, head)
+    streams.window(stream).receive(len(payload))
+    return DataReceived(stream, owner, payload)
+
+
+def _end(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    (extra,) = read_fields("END", payload, connection.limits)
+    streams = connection.streams
+    if stream in streams.opened:
+        owner = streams.opened.pop(stream)
+        streams.forget(stream)
+        return EndReceived(stream, owner, extra)
+    if stream in streams.taken:
+        return EndReceived(stream, None, extra)
+    streams.subscriptions.pop(stream, None)
+    streams.forget(stream)
+    return None
+
+
+def _credit(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    size, _ = read_fields("CREDIT", payload, connection.limits, int)
+    if connection.publications.grant(stream, size):
+        return None
+    streams = connection.streams
+    owner = streams.opened.get(stream)
+    if owner is None and stream not in streams.taken:
+        return None
+    streams.credit(stream).grant(size)
+    return CreditReceived(stream, owner)
+
+
+# Events
+
+
+def _sub(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    topic, extra = read_fields("SUB", payload, connection.limits, str)
+    streams = connection.streams
+    streams.check_new(stream, stream in streams.taken or stream in connection.publications)
+    if connection.draining:
+        connection.refuse_call(stream, codes.DRAINING, "this side is closing the connection; connect again")
+        return None
+    if len(connection.publications) >= connection.limits.subscriptions:
+        text = f"{connection.limits.subscriptions} subscriptions are open already (limits.subscriptions)"
+        connection.refuse_call(stream, codes.TOO_MANY_CALLS, text)
+        return None
+    return SubReceived(stream, topic, extra)
+
+
+def _unsub(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    return UnsubReceived(stream) if connection.publications.end(stream) else None
+
+
+def _event(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    sequence, body, _ = read_fields("EVENT", payload, connection.limits, int, bytes)
+    if stream not in connection.streams.subscriptions:
+        return None
+    owner = connection.streams.subscriptions[stream]
+    connection.streams.window(stream, grows=False).receive(len(payload))
+    if owner is None:  # unsubscribed, and its END is on the way
+        return None
+    return EventReceived(owner, sequence, body, len(payload))
+
+
+def _gap(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    sequence, lost, extra = read_fields("GAP", payload, connection.limits, int, int)
+    owner = connection.streams.subscriptions.get(stream)
+    return None if owner is None else GapReceived(owner, sequence, lost, extra)
+
+
+# The connection itself
+
+
+def _ping(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    if len(payload) > 64:
+        raise RemoteProtocolError("PING: a payload of more than 64 bytes")
+    connection.answer_ping(payload)
+    return None
+
+
+def _pong(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    token, _ = read_fields("PONG", payload, connection.limits, int)
+    return PongReceived(token)
+
+
+def _ack(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    position, _ = read_fields("ACK", payload, connection.limits, int)
+    connection.session.acknowledge(position, connection.sent_position)
+    return None
+
+
+def _goaway(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    goaway = Goaway.decode(payload, connection.limits)
+    streams = connection.streams
+    last = goaway.last
+    untaken = [number for number in streams.opened if streams.is_later(number, last)]
+    owners = [streams.opened.pop(number) for number in untaken]
+    for number in untaken:
+        streams.forget(number)
+    return GoawayReceived(goaway, owners)
+
+
+def _unimplemented(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    kind, of_stream, _ = read_fields("UNIMPLEMENTED", payload, connection.limits, int, int)
+    return UnimplementedReceived(kind, of_stream)
+
+
+_DIVISIBLE = frozenset(
+    {
+        FrameType.WELCOME,
+        FrameType.CALL,
+        FrameType.DATA,
+        FrameType.RESULT,
+        FrameType.ERROR,
+        FrameType.SUB,
+        FrameType.EVENT,
+    }
+)
+
+_TABLE: dict[int, Callable[[Connection, int, int, bytes], Event | None]] = {
+    FrameType.HELLO: _hello,
+    FrameType.WELCOME: _welcome,
+    FrameType.REFUSE: _refuse,
+    FrameType.CALL: _call,
+    FrameType.DATA: _data,
+    FrameType.END: _end,
+    FrameType.RESULT: _result,
+    FrameType.ERROR: _error,
+    FrameType.CANCEL: _cancel,
+    FrameType.CREDIT: _credit,
+    FrameType.SUB: _sub,
+    FrameType.UNSUB: _unsub,
+    FrameType.EVENT: _event,
+    FrameType.GAP: _gap,
+    FrameType.PING: _ping,
+    FrameType.PONG: _pong,
+    FrameType.ACK: _ack,
+    FrameType.GOAWAY: _goaway,
+    FrameType.UNIMPLEMENTED: _unimplemented,
+}

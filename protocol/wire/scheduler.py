@@ -1,0 +1,173 @@
+"""What leaves next: the order of outgoing frames.
+
+Three classes, control before interactive before bulk, strictly; within a class the streams take
+turns, a frame at a time. So a download of any size delays a call's answer by one frame at most, and
+a slow-reading peer's ping is answered at once.
+
+A message of one frame, which is nearly every call and result, goes into its class's queue as the bytes it is.
+Only a stream with more than that waiting gets a `_Lane` of its own. The order within a stream is always
+kept: all of a stream's frames are of one class, except that its CALL is interactive, which leaves
+before anything bulk anyway.
+
+It counts positions (docs/protocol.md, "Sessions") as frames leave, and knows nothing of their meaning.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from protocol.wire.framing import HEADER, Flag, FrameType
+from protocol.wire.limits import OPEN_MESSAGES
+
+
+class _Lane:
+    """The waiting frames of one stream."""
+
+    __slots__ = ("frames", "midway", "stream")
+
+    def __init__(self, stream: int) -> None:
+        self.stream = stream
+        self.frames: deque[bytes] = deque()
+        self.midway = False  # the first frames of a message have left, its last one has not
+
+
+class Scheduler:
+    """Outgoing frames of one connection.
+
+    Attributes:
+        size: bytes waiting.
+        position: frames with a position that have left.
+    """
+
+    __slots__ = (
+        "_bulk",
+        "_control",
+        "_interactive",
+        "_lanes",
+        "_messages",
+        "_parked",
+        "_urgent",
+        "position",
+        "size",
+    )
+
+    def __init__(self) -> None:
+        self._control: deque[bytes] = deque()  # without a position: PING PONG ACK GOAWAY and the handshake
+        self._urgent: deque[bytes] = deque()  # with one: CREDIT CANCEL
+        self._interactive: deque[bytes | _Lane] = deque()
+        self._bulk: deque[bytes | _Lane] = deque()
+        self._lanes: dict[int, _Lane] = {}
+        self._parked: deque[tuple[deque[bytes | _Lane], _Lane]] = deque()
+        self._messages = 0  # messages of several frames under way, at most OPEN_MESSAGES
+        self.size = 0
+        self.position = 0
+
+    def push_control(self, frame: bytes) -> None:
+        """Queue a frame without a position; it leaves first."""
+        self._control.append(frame)
+        self.size += len(frame)
+
+    def push_urgent(self, frame: bytes) -> None:
+        """Queue a frame with a position that is small and must not wait behind messages."""
+        self._urgent.append(frame)
+        self.size += len(frame)
+
+    def push(self, stream: int, frames: list[bytes], *, bulk: bool = False) -> None:
+        """Queue the frames of one message of a stream."""
+        lane = self._lanes.get(stream)
+        if lane is None:
+            ring = self._bulk if bulk else self._interactive
+            if len(frames) == 1:
+                ring.append(frames[0])
+                self.size += len(frames[0])
+                return
+            lane = self._lanes[stream] = _Lane(stream)
+            ring.append(lane)
+        lane.frames.extend(frames)
+        self.size += sum(map(len, frames))
+
+    def push_small(self, stream: int, frame: bytes) -> None:
+        """Queue an interactive message of one frame: the fast path of calls and results."""
+        if stream in self._lanes:
+            self._lanes[stream].frames.append(frame)
+        else:
+            self._interactive.append(frame)
+        self.size += len(frame)
+
+    def pull(self, most: int) -> bytes:
+        """Take what leaves next.
+
+        Args:
+            most: bytes at which to stop; exceeded by one frame at most.
+
+        Returns:
+            Whole frames. Bulk frames come one at a time, and only when nothing else waits, so that
+            what becomes urgent while they are written is next.
+        """
+        taken: list[bytes] = []
+        size = 0
+        control = self._control
+        while control:
+            taken.append(control.popleft())
+        unpositioned = len(taken)
+        taken.extend(self._urgent)
+        self._urgent.clear()
+        for frame in taken:
+            size += len(frame)
+        interactive = self._interactive
+        while interactive and size < most:
+            item = interactive.popleft()
+            if type(item) is not bytes:
+                next_frame = self._next_of(item, interactive)  # type: ignore[arg-type]
+                if next_frame is None:
+                    continue
+                item = next_frame
+            taken.append(item)
+            size += len(item)
+        while not taken and self._bulk:
+            item = self._bulk.popleft()
+            bulk_frame = item if type(item) is bytes else self._next_of(item, self._bulk)  # type: ignore[arg-type]
+            if bulk_frame is not None:
+                taken.append(bulk_frame)
+                size = len(bulk_frame)
+        self.size -= size
+        self.position += len(taken) - unpositioned
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def _next_of(self, lane: _Lane, ring: deque[bytes | _Lane]) -> bytes | None:
+        """A lane's next frame, or None where its message has to wait for one of those under way."""
+        frame = lane.frames[0]
+        more = frame[5] & Flag.MORE
+        if more and not lane.midway:
+            if self._messages >= OPEN_MESSAGES:
+                self._parked.append((ring, lane))
+                return None
+            self._messages += 1
+            lane.midway = True
+        elif lane.midway and not more:
+            lane.midway = False
+            self._messages -= 1
+            if self._parked:
+                waiting_ring, waiting = self._parked.popleft()
+                waiting_ring.append(waiting)
+        lane.frames.popleft()
+        if lane.frames:
+            ring.append(lane)
+        else:
+            del self._lanes[lane.stream]
+        return frame
+
+    def unsent_calls(self) -> set[int]:
+        """The streams whose CALL, or its last frame, has not left: their handlers cannot have started."""
+        lanes = [item for item in (*self._interactive, *self._bulk) if isinstance(item, _Lane)]
+        lanes.extend(lane for _, lane in self._parked)
+        frames = [item for item in self._interactive if isinstance(item, bytes)]
+        frames.extend(frame for lane in lanes for frame in lane.frames)
+        return {
+            stream
+            for _, kind, flags, stream in (HEADER.unpack_from(frame) for frame in frames)
+            if kind == FrameType.CALL and not flags & Flag.MORE
+        }
+
+    def __bool__(self) -> bool:
+        return self.size > 0

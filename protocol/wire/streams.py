@@ -1,0 +1,104 @@
+"""The streams of one connection: their ids, who opened them, and their credit.
+
+It keeps the books and knows nothing of frames. The client's ids are odd, the server's even; ids rise
+and wrap round, skipping those still live.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol.wire.credit import ReceiveWindow, SendCredit, WindowPool
+from protocol.wire.errors import RemoteProtocolError
+from protocol.wire.framing import MAX_STREAM
+from protocol.wire.limits import Limits
+
+
+class StreamTable:
+    """Which streams are live.
+
+    Attributes:
+        opened: calls that this side opened, with the owner each was given.
+        taken: calls that the other side opened.
+        subscriptions: subscriptions that this side opened, with their owners.
+        last_taken: the highest id of the other side's that was taken, for GOAWAY.
+    """
+
+    __slots__ = (
+        "_credits",
+        "_limits",
+        "_next",
+        "_parity",
+        "_peer_credit",
+        "_pool",
+        "_windows",
+        "last_taken",
+        "opened",
+        "subscriptions",
+        "taken",
+    )
+
+    def __init__(self, *, first: int, limits: Limits) -> None:
+        self._parity = first & 1
+        self._next = first
+        self._limits = limits
+        self._peer_credit = limits.stream_credit
+        self._pool = WindowPool(limits.connection_credit)
+        self._windows: dict[int, ReceiveWindow] = {}
+        self._credits: dict[int, SendCredit] = {}
+        self.opened: dict[int, Any] = {}
+        self.taken: set[int] = set()
+        self.subscriptions: dict[int, Any] = {}
+        self.last_taken = 0
+
+    def set_peer_limits(self, limits: Limits) -> None:
+        """Take note of what the other side stated."""
+        self._peer_credit = limits.stream_credit
+
+    def new_id(self) -> int:
+        """An id for a stream that this side opens."""
+        while True:
+            stream = self._next
+            self._next = stream + 2 if stream + 2 <= MAX_STREAM else 2 - self._parity
+            if stream not in self.opened and stream not in self.subscriptions:
+                return stream
+
+    def check_new(self, stream: int, live: bool) -> None:
+        """Check the id of a stream that the other side opens."""
+        if stream == 0 or (stream & 1) == self._parity:
+            raise RemoteProtocolError(f"stream {stream} is not the other side's to open")
+        if live:
+            raise RemoteProtocolError(f"stream {stream} is open already")
+
+    def window(self, stream: int, *, grows: bool = True) -> ReceiveWindow:
+        """The account of what the other side may send on a stream."""
+        window = self._windows.get(stream)
+        if window is None:
+            limits = self._limits
+            most = limits.stream_window if grows else limits.stream_credit
+            window = self._windows[stream] = ReceiveWindow(limits.stream_credit, most, self._pool)
+        return window
+
+    def existing_window(self, stream: int) -> ReceiveWindow | None:
+        """As `window`, or None where nothing was received on the stream, or it has ended."""
+        return self._windows.get(stream)
+
+    def credit(self, stream: int) -> SendCredit:
+        """The account of what this side may send on a stream."""
+        credit = self._credits.get(stream)
+        if credit is None:
+            credit = self._credits[stream] = SendCredit(self._peer_credit)
+        return credit
+
+    def forget(self, stream: int) -> None:
+        """Close a stream's accounts."""
+        if self._credits:
+            self._credits.pop(stream, None)
+        if self._windows:
+            window = self._windows.pop(stream, None)
+            if window is not None:
+                window.close()
+
+    def is_later(self, stream: int, last: int) -> bool:
+        """Whether an own id was given out after `last`, with ids wrapping round."""
+        return 0 < (stream - last) % (MAX_STREAM + 1) <= MAX_STREAM // 2

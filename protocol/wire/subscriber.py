@@ -1,0 +1,95 @@
+"""One subscriber of a topic: what waits for it, and what happens when it is slow.
+
+Events never slow the publisher. What the subscriber has credit for leaves at once; the rest waits
+here, bounded by the topic's policy. Nothing is dropped silently: `queue` drops its oldest and says
+how many with a GAP, `latest` replaces what the contract calls outdated, `disconnect` ends the subscription.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict, deque
+
+from protocol.wire.credit import SendCredit
+
+
+class Policy(enum.Enum):
+    """What to do with a subscriber that does not keep up."""
+
+    QUEUE = "queue"
+    """Keep the newest events up to a limit, and say how many were dropped."""
+    LATEST = "latest"
+    """Keep the newest event of each key."""
+    DISCONNECT = "disconnect"
+    """End the subscription at the limit."""
+
+
+class Subscriber:
+    """The outgoing side of one subscription.
+
+    Attributes:
+        stream: the subscription's stream.
+        credit: what the subscriber has room for.
+        limit: events that may wait.
+        overflowed: the policy is `DISCONNECT` and the limit was reached.
+        lost: events dropped since the last GAP.
+    """
+
+    __slots__ = ("_keyed", "_policy", "_queue", "credit", "limit", "lost", "overflowed", "stream")
+
+    def __init__(self, stream: int, policy: Policy, limit: int, credit: int) -> None:
+        self.stream = stream
+        self.credit = SendCredit(credit)
+        self.overflowed = False
+        self.lost = 0
+        self._policy = policy
+        self.limit = limit
+        self._queue: deque[tuple[int, bytes]] = deque()
+        self._keyed: OrderedDict[object, tuple[int, bytes]] = OrderedDict()
+
+    def offer(self, sequence: int, payload: bytes, key: object) -> bool:
+        """Take an event that was just published.
+
+        Args:
+            sequence: its number in the topic.
+            payload: the EVENT frame's payload, the same object for all subscribers.
+            key: for `LATEST`, what it replaces.
+
+        Returns:
+            Whether it may leave at once, without waiting here.
+        """
+        if self.credit.left > 0 and not self._queue and not self._keyed and not self.lost:
+            return True
+        match self._policy:
+            case Policy.LATEST:
+                self._keyed.pop(key, None)  # to the end, so that the order stays that of publishing
+                self._keyed[key] = (sequence, payload)
+                if len(self._keyed) > self.limit:
+                    self._keyed.popitem(last=False)
+                    self.lost += 1
+            case Policy.QUEUE:
+                self._queue.append((sequence, payload))
+                if len(self._queue) > self.limit:
+                    self._queue.popleft()
+                    self.lost += 1
+            case Policy.DISCONNECT:
+                if len(self._queue) >= self.limit:
+                    self.overflowed = True
+                else:
+                    self._queue.append((sequence, payload))
+        return False
+
+    def next(self) -> tuple[int, bytes] | None:
+        """Take the next event for which there is credit, with its sequence number."""
+        if self.credit.left <= 0:
+            return None
+        if self._queue:
+            return self._queue.popleft()
+        if self._keyed:
+            return self._keyed.popitem(last=False)[1]
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait for credit."""
+        return len(self._queue) + len(self._keyed)
