@@ -1,0 +1,52 @@
+"""The only room with sockets: connections, plain or encrypted, over TCP or in memory."""
+
+from protocol.transport.address import Address, AddressError
+from protocol.transport.base import Carrier, Security, Transport
+from protocol.transport.errors import (
+    CannotListen,
+    ConnectionRefused,
+    ConnectionReset,
+    ConnectionTruncated,
+    ConnectTimeout,
+    EncryptionRequired,
+    HandshakeTimeout,
+    HttpClient,
+    Mismatch,
+    NotAnAppserver,
+    PlainClient,
+    ServerNotEncrypted,
+    TlsClient,
+    TlsFailure,
+    TransportClosed,
+    TransportError,
+    UnknownClient,
+    UnknownHost,
+    Unreachable,
+)
+
+__all__ = [
+    "Address",
+    "AddressError",
+    "CannotListen",
+    "Carrier",
+    "ConnectTimeout",
+    "ConnectionRefused",
+    "ConnectionReset",
+    "ConnectionTruncated",
+    "EncryptionRequired",
+    "HandshakeTimeout",
+    "HttpClient",
+    "Mismatch",
+    "NotAnAppserver",
+    "PlainClient",
+    "Security",
+    "ServerNotEncrypted",
+    "TlsClient",
+    "TlsFailure",
+    "Transport",
+    "TransportClosed",
+    "TransportError",
+    "UnknownClient",
+    "UnknownHost",
+    "Unreachable",
+]
