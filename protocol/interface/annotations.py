@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections.abc as abc
 import enum
+import itertools
 import types
 import typing
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,6 +26,7 @@ from protocol.interface.containers import (
     tuple_converter,
 )
 from protocol.interface.converter import Converter, Plain
+from protocol.interface.description import type_text
 from protocol.interface.errors import ContractError
 from protocol.interface.event import Event
 from protocol.interface.generics import field_annotations, substitute
@@ -157,8 +159,9 @@ class Compiler:
         key = (cls, arguments)
         if key in self._built:
             return self._built[key]
-        inner = f"[{', '.join(_shown(argument) for argument in arguments)}]" if arguments else ""
-        name = self._name(f"{cls.__name__}{inner}", cls)
+        # Not the text of the annotation: `int | str` and `Union[str, int]` are one type and have one name.
+        inner = ", ".join(type_text(self._compile(argument).description) for argument in arguments)
+        name = self._name(f"{cls.__name__}[{inner}]" if inner else cls.__name__, cls)
         self.types[name] = None  # taken, until the description is known
         self._built[key] = placeholder = _placeholder(cls, name)
         try:
@@ -177,7 +180,11 @@ class Compiler:
 
     def _name(self, name: str, cls: type) -> str:
         """Return a name for a class's description; the second class of a name gets its module's, too."""
-        return name if name not in self.types else f"{cls.__module__}.{name}"
+        if name not in self.types:
+            return name
+        name = f"{cls.__module__}.{name}"
+        numbered = (f"{name}#{number}" for number in itertools.count(2))
+        return name if name not in self.types else next(free for free in numbered if free not in self.types)
 
 
 def _placeholder(cls: type, name: str) -> Converter:

@@ -20,6 +20,10 @@ from protocol.interface.converter import Conversion, Converter
 from protocol.interface.errors import ContractError, mismatch, shown, unacceptable
 
 
+def _name(kind: type) -> str:
+    return "None" if kind is NoneType else kind.__name__
+
+
 def _exactly(kind: type, *, refuse: type | None = None, normal: Conversion) -> Conversion:
     """Return the check for one type; `normal` makes the exact type of a subclass's value."""
 
@@ -28,7 +32,7 @@ def _exactly(kind: type, *, refuse: type | None = None, normal: Conversion) -> C
             return value
         if isinstance(value, kind) and (refuse is None or not isinstance(value, refuse)):
             return normal(value)
-        raise mismatch(kind.__name__, value)
+        raise mismatch(_name(kind), value)
 
     return check
 
@@ -105,7 +109,7 @@ _CONDITIONAL = (datetime, time)
 
 
 def _scalar(kind: type) -> Converter:
-    name = "None" if kind is NoneType else kind.__name__
+    name = _name(kind)
     check = _CHECKS[kind]
     also = _ALSO.get(kind, ())
     passes = () if kind in _CONDITIONAL else (kind,)

@@ -53,7 +53,8 @@ def check_constructible(cls: type, name: str) -> None:
             **{str(field.alias): None for field in fields if field.kw_only},
         )
     except TypeError as exc:
-        raise ContractError(f"{name} cannot be made from its fields: its __init__ takes {signature}") from exc
+        takes = signature.replace(return_annotation=inspect.Signature.empty)
+        raise ContractError(f"{name} cannot be made from its fields: its __init__ takes {takes}") from exc
 
 
 def structure_converter(cls: type, name: str, converters: Mapping[str, Converter]) -> Converter:

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Any
 
 from protocol.interface.converter import Conversion, Converter
+from protocol.interface.description import type_text
 from protocol.interface.errors import ContractError, InvalidValue, mismatch, unacceptable
 
 
@@ -128,7 +129,8 @@ def union_converter(members: Sequence[Converter]) -> Converter:
         name,
         encode,
         decode,
-        {"union": [member.description for member in members]},
+        # Sorted: typing's caches may hand out `Union[int, str]` where another module once wrote it so.
+        {"union": sorted((member.description for member in members), key=type_text)},
         tuple(by_type),
         tuple(by_wire),
         (),
