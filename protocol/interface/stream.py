@@ -36,6 +36,11 @@ class Stream(Generic[T_co]):
             raise TypeError(f"a Stream wraps an iterable or an async iterable, not {type(source).__name__}")
         self._source = source
 
+    @property
+    def source(self) -> Iterable[T_co] | AsyncIterable[T_co]:
+        """What gives the values, as given."""
+        return self._source
+
     async def __aenter__(self) -> Self:
         return self
 

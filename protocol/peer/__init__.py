@@ -1,0 +1,53 @@
+"""The runtime of one connection, the same for server and client: calls, streams, blobs and events."""
+
+from protocol.peer.calling import OnePeer, PeerCaller
+from protocol.peer.errors import (
+    BlobDamaged,
+    CallCancelled,
+    CallError,
+    CallTooLarge,
+    ConnectionLost,
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidArguments,
+    InvalidResult,
+    SlowSubscriber,
+    StreamFailed,
+    TooManyCalls,
+    UnknownMethod,
+)
+from protocol.peer.handshake import HandshakeEnded, receive_hello, receive_welcome, send_pending
+from protocol.peer.limits import connection_limits
+from protocol.peer.peer import Peer, PeerStatistics
+from protocol.peer.service import Service, offer_of
+from protocol.peer.subscriptions import EventQueue
+
+__all__ = [
+    "BlobDamaged",
+    "CallCancelled",
+    "CallError",
+    "CallTooLarge",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "Draining",
+    "EventQueue",
+    "HandshakeEnded",
+    "InternalError",
+    "InvalidArguments",
+    "InvalidResult",
+    "OnePeer",
+    "Peer",
+    "PeerCaller",
+    "PeerStatistics",
+    "Service",
+    "SlowSubscriber",
+    "StreamFailed",
+    "TooManyCalls",
+    "UnknownMethod",
+    "connection_limits",
+    "offer_of",
+    "receive_hello",
+    "receive_welcome",
+    "send_pending",
+]

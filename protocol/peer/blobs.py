@@ -1,0 +1,323 @@
+"""Blobs between files and a connection, either way.
+
+A blob travels as a head `{size, offset, name}`, pieces of bytes, and an end `{size, sha256}`. The hash is
+that of the whole content, from its first byte: so a transfer that is taken up again in the middle is
+checked against what lies on the disk already. Files are read, written and hashed in worker threads, a
+quarter of a megabyte at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import trio
+
+from protocol.interface import Blob, Progress
+from protocol.interface.blob import DEFAULT_READ, BinaryReader, PathLike
+from protocol.peer.errors import BlobDamaged
+from protocol.peer.pending import Incoming
+from protocol.wire import codes
+from protocol.wire.errors import ErrorInfo, Executed
+
+if TYPE_CHECKING:
+    from protocol.peer.peer import Peer
+
+CHUNK = 256 * 1024
+PARTIAL = ".part"
+"""What is appended to the name of a file that is not complete yet."""
+
+
+class _Reader:
+    """The content of a blob that is to be sent, hashed from its first byte, given from `offset` on."""
+
+    def __init__(self, blob: Blob, offset: int) -> None:
+        self._blob = blob
+        self._offset = offset
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+    async def chunks(self) -> AsyncIterator[memoryview]:
+        async for chunk in self._whole():
+            begin = self.size
+            self.size += len(chunk)
+            if self.size > self._offset:
+                yield memoryview(chunk)[max(0, self._offset - begin) :]
+
+    async def _whole(self) -> AsyncIterator[bytes]:
+        """All of the content in chunks, each hashed before it is given."""
+        source = self._blob.source
+        match source:
+            case bytes() | bytearray() | memoryview():
+                view = memoryview(source).cast("B")
+                for start in range(0, len(view), CHUNK):
+                    chunk = bytes(view[start : start + CHUNK])
+                    self._hash.update(chunk)
+                    yield chunk
+            case str() | PathLike():
+                file = await trio.to_thread.run_sync(open, source, "rb")
+                try:
+                    while chunk := await trio.to_thread.run_sync(self._read, file):
+                        yield chunk
+                finally:
+                    file.close()
+            case BinaryReader():
+                while chunk := await trio.to_thread.run_sync(self._read, source):
+                    yield chunk
+            case _:
+                async for chunk in source:
+                    self._hash.update(chunk)
+                    yield chunk
+
+    def _read(self, file: BinaryReader) -> bytes:
+        chunk = file.read(CHUNK)
+        self._hash.update(chunk)
+        return chunk
+
+
+async def size_of(blob: Blob) -> int | None:
+    """Bytes of a blob's whole content, None where nobody knows before the end."""
+    if blob.size is not None:
+        return blob.size
+    source = blob.source
+    if isinstance(source, (str, PathLike)):
+        status = await trio.to_thread.run_sync(os.stat, source)
+        return status.st_size
+    return None
+
+
+async def send_blob(peer: Peer, stream: int, blob: Blob, *, offset: int = 0) -> None:
+    """Send a blob's head, content and end on a stream.
+
+    Args:
+        peer: the connection.
+        stream: the call's.
+        blob: what to send.
+        offset: where the receiver wants it from, where the blob itself says nothing.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    connection = peer.connection
+    size = await size_of(blob)
+    offset = blob.offset or offset
+    if size is not None and offset > size:
+        offset = 0
+    head: dict[str, object] = {"size": size, "offset": offset}
+    if blob.name is not None:
+        head["name"] = blob.name
+    connection.send_head(stream, head)
+    peer.wake()
+    reader = _Reader(blob, offset)
+    piece_size = connection.largest_piece
+    done = offset
+    chunks = reader.chunks()
+    try:
+        async for chunk in chunks:
+            for start in range(0, len(chunk), piece_size):
+                piece = bytes(chunk[start : start + piece_size])
+                await peer.wait_credit(stream)
+                connection.send_data(stream, piece, bulk=True)
+                peer.wake()
+                done += len(piece)
+            if blob.progress is not None:
+                blob.progress(done, size)
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
+            await chunks.aclose()  # type: ignore[attr-defined]
+    connection.send_end(stream, {"sha256": reader.digest(), "size": reader.size}, bulk=True)
+    peer.wake()
+
+
+class ReceivedBlob(Blob):
+    """A blob that arrives on a stream, in an upload's handler.
+
+    Args:
+        incoming: where its pieces arrive.
+        peer: the connection, for errors.
+    """
+
+    def __init__(self, incoming: Incoming, peer: Peer) -> None:
+        super().__init__(b"")
+        self._incoming = incoming
+        self._peer = peer
+        self._partial: Path | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole content; None where the sender did not know, or before the head came."""
+        size = (self._incoming.head or {}).get("size")
+        return size if type(size) is int else None
+
+    @property
+    def offset(self) -> int:
+        """Position of the first byte that arrives."""
+        offset = (self._incoming.head or {}).get("offset")
+        return offset if type(offset) is int and offset >= 0 else 0
+
+    @property
+    def name(self) -> str | None:
+        """The sender's label; not trusted, least of all as a path."""
+        name = (self._incoming.head or {}).get("name")
+        return name if type(name) is str else None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over the pieces as they arrive; a damaged or cut blob raises at its end."""
+        await self._open(0)
+        digest = hashlib.sha256()
+        position = self.offset
+        async for piece in self._pieces():
+            digest.update(piece)
+            position += len(piece)
+            yield piece
+        if not self.offset:  # the hash is of the whole content
+            self._check(digest.digest(), position)
+
+    async def read(self, limit: int = DEFAULT_READ) -> bytes:
+        """Take the whole content into memory.
+
+        Args:
+            limit: bytes at most.
+
+        Raises:
+            BlobDamaged: it is larger than `limit`, or not what was sent.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async for piece in self:
+                size += len(piece)
+                if size > limit:
+                    raise self._damaged(f"it has more than {limit} bytes (the limit given to read)")
+                pieces.append(piece)
+        finally:
+            await self.aclose()
+        return b"".join(pieces)
+
+    async def save(
+        self, path: str | PathLike, *, resume: bool = False, progress: Progress | None = None
+    ) -> None:
+        """Write the content to a file, which appears whole and checked or not at all.
+
+        Until then it lies beside it under the name with `.part` added. A transfer that broke leaves
+        that, and `resume=True` goes on from its end.
+
+        Args:
+            path: the file; an existing one is replaced.
+            resume: use what an earlier, broken transfer left.
+            progress: called with the bytes so far and the size or None.
+
+        Raises:
+            BlobDamaged: the content is not what was sent; what was written is deleted.
+            OSError: the file cannot be written.
+        """
+        target = Path(path)
+        partial = target.with_name(target.name + PARTIAL)
+        held = await trio.to_thread.run_sync(_length, partial) if resume else 0
+        try:
+            await self._open(held)
+            if self.offset > held:
+                raise self._damaged(f"it begins at byte {self.offset}, and {partial.name} has {held} bytes")
+            try:
+                await self._write(partial, progress)
+            except BlobDamaged:
+                if self._incoming.trailer:  # complete and wrong: resuming would only repeat it
+                    await trio.to_thread.run_sync(_delete, partial)
+                raise
+            await trio.to_thread.run_sync(os.replace, partial, target)
+        finally:
+            await self.aclose()
+
+    async def _write(self, partial: Path, progress: Progress | None) -> None:
+        file, digest = await trio.to_thread.run_sync(_open_partial, partial, self.offset)
+        position = self.offset
+        try:
+            held: list[bytes] = []
+            waiting = 0
+
+            async def store() -> None:
+                nonlocal waiting, held
+                data, held, waiting = b"".join(held), [], 0
+                await trio.to_thread.run_sync(_append, file, digest, data)
+
+            try:
+                async for piece in self._pieces():
+                    held.append(piece)
+                    waiting += len(piece)
+                    position += len(piece)
+                    if waiting >= CHUNK:
+                        await store()
+                        if progress is not None:
+                            progress(position, self.size)
+            finally:
+                if held:
+                    with trio.CancelScope(shield=True):
+                        await store()
+            self._check(digest.digest(), position)
+            await trio.to_thread.run_sync(_synchronise, file)
+            if progress is not None:
+                progress(position, self.size)
+        finally:
+            file.close()
+
+    async def _open(self, offset: int) -> None:
+        """Have the head; a download asks for its offset here."""
+        await self._incoming.wait_head()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while (piece := await self._incoming.get()) is not None:
+            yield piece
+        if self._incoming.error is not None:
+            raise self._peer.to_exception(self._incoming.error, self._incoming.method)
+
+    def _check(self, digest: bytes, position: int) -> None:
+        trailer = self._incoming.trailer
+        if trailer.get("size") != position or trailer.get("sha256") != digest:
+            raise self._damaged(f"{position} bytes arrived that are not what was sent")
+
+    def _damaged(self, text: str) -> BlobDamaged:
+        return BlobDamaged(ErrorInfo(codes.BLOB_DAMAGED, text, Executed.MAYBE), self._incoming.method)
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _delete(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _open_partial(path: Path, offset: int) -> tuple[BinaryIO, Any]:
+    """Open a file for appending at `offset`, and hash what it holds before that."""
+    digest = hashlib.sha256()
+    file = path.open("r+b" if offset else "wb")
+    try:
+        left = offset
+        while left and (chunk := file.read(min(CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+        file.truncate(offset)
+        file.seek(offset)
+    except BaseException:
+        file.close()
+        raise
+    return file, digest
+
+
+def _append(file: BinaryIO, digest: Any, data: bytes) -> None:
+    file.write(data)
+    digest.update(data)
+
+
+def _synchronise(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,333 @@
+"""What a proxy's methods return: calls, streams and blobs on whatever connection there is.
+
+`PeerCaller` is the `Caller` behind every async proxy. It asks for a connection through a function, so
+that the client, whose connections come and go, and a handler that calls back on the one it has, use the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import trio
+
+from protocol.interface import Blob, Channel, EventSpec, InvalidValue, Method, Stream
+from protocol.interface.blob import PathLike
+from protocol.peer.blobs import ReceivedBlob, send_blob
+from protocol.peer.errors import CallTooLarge
+from protocol.peer.items import ReceivedStream, send_items
+from protocol.peer.peer import Peer
+from protocol.peer.pending import Incoming, PendingCall
+from protocol.peer.subscriptions import EventQueue, RemoteSubscription
+from protocol.wire import codes
+from protocol.wire.codec import pack, unpack
+from protocol.wire.errors import CodecError, ErrorInfo, Executed, LocalProtocolError, MessageTooLarge
+
+T = TypeVar("T")
+
+
+class Connections(Protocol):
+    """Where a caller finds its connection."""
+
+    def peer_nowait(self) -> Peer | None:
+        """The connection, where there is one that takes calls."""
+        ...
+
+    async def wait_peer(self, method: Method | EventSpec) -> Peer:
+        """Wait for one; raises what says why there will be none."""
+        ...
+
+    async def subscribe(self, queue: EventQueue) -> None:
+        """Attach a subscription to this connection and all later ones."""
+        ...
+
+    def unsubscribe(self, queue: EventQueue) -> None:
+        """End it."""
+        ...
+
+
+class PeerCaller:
+    """Carries out the calls of proxies.
+
+    Args:
+        connections: where the connection comes from.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def call(self, method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """A coroutine, a stream or a blob, by the method's form."""
+        body, channel = method.encode_arguments(args, kwargs)
+        match method.gives:
+            case Channel.VALUES:
+                return CalledStream(self._connections, method, body, channel)
+            case Channel.BYTES:
+                return CalledBlob(self._connections, method, body, channel)
+        peer = self._connections.peer_nowait()
+        if channel is not None:
+            return self._call_sending(method, body, channel)
+        if peer is None:
+            return self._call_later(method, body)
+        return call_on(peer, method, body)
+
+    def subscribe(self, event: EventSpec, **options: Any) -> Any:
+        """A subscription, not begun yet."""
+        queue = EventQueue(event)
+        connections = self._connections
+        return RemoteSubscription(queue, connections.subscribe, connections.unsubscribe, **options)
+
+    async def _call_later(self, method: Method, body: list[Any]) -> Any:
+        peer = await self._connections.wait_peer(method)
+        return await call_on(peer, method, body)
+
+    async def _call_sending(self, method: Method, body: list[Any], channel: Stream[Any] | Blob) -> Any:
+        """A call with a stream or blob among its arguments."""
+        peer = await self._connections.wait_peer(method)
+        await peer.wait_slot()
+        pending = PendingCall(method.qualified)
+        stream = _open(peer, pending, body)
+        async with _sending(peer, method, stream, channel):
+            outcome = await pending.wait()
+        return _decode(peer, method, outcome)
+
+
+async def call_on(peer: Peer, method: Method, body: list[Any]) -> Any:
+    """Make a plain call on a connection and wait for its result."""
+    if not peer.connection.can_open:
+        await peer.wait_slot()
+    pending = PendingCall(method.qualified)
+    stream = _open(peer, pending, body)
+    try:
+        outcome = await pending.wait()
+    except trio.Cancelled:
+        peer.abandon(stream)
+        raise
+    return _decode(peer, method, outcome)
+
+
+def _open(
+    peer: Peer, owner: PendingCall | Incoming, body: list[Any], *, extra: dict[str, object] | None = None
+) -> int:
+    try:
+        return peer.open(owner, pack(body), extra=extra)
+    except MessageTooLarge as exc:
+        info = ErrorInfo(codes.MESSAGE_TOO_LARGE, str(exc), Executed.NO)
+        raise CallTooLarge(info, owner.method) from exc
+    except CodecError as exc:
+        raise InvalidValue("args", "a value that can be sent", str(exc)) from exc
+
+
+def _decode(peer: Peer, method: Method, outcome: bytes | ErrorInfo) -> Any:
+    if type(outcome) is not bytes:
+        assert isinstance(outcome, ErrorInfo)
+        raise peer.to_exception(outcome, method.qualified)
+    try:
+        return method.decode_result(unpack(outcome, peer.connection.limits))
+    except (InvalidValue, CodecError, RecursionError) as exc:
+        info = ErrorInfo(codes.INVALID_RESULT, str(exc), Executed.YES)
+        raise peer.to_exception(info, method.qualified) from exc
+
+
+class _sending:  # noqa: N801 - a context manager, used like a function
+    """Sends a call's stream or blob while its body runs.
+
+    The body usually waits for the outcome. Should the source fail, the call is cancelled and the
+    source's own exception is what the caller sees.
+    """
+
+    def __init__(self, peer: Peer, method: Method, stream: int, channel: Stream[Any] | Blob) -> None:
+        self._peer = peer
+        self._method = method
+        self._stream = stream
+        self._channel = channel
+        self._manager = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> None:
+        self._nursery = await self._manager.__aenter__()
+        self._nursery.start_soon(self._send)
+
+    async def _send(self) -> None:
+        connection = self._peer.connection
+        try:
+            if isinstance(self._channel, Blob):
+                await send_blob(self._peer, self._stream, self._channel)
+            else:
+                assert self._method.take_item is not None
+                await send_items(self._peer, self._stream, self._channel, self._method.take_item)
+                connection.send_end(self._stream)
+                self._peer.wake()
+        except Exception as exc:
+            if self._peer.ended:
+                return  # the call's own outcome says it
+            self._failure = exc
+            assert self._nursery is not None
+            self._nursery.cancel_scope.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        assert self._nursery is not None
+        cancelled = self._failure is not None
+        if error is not None or self._stream not in self._peer.connection.streams.opened:
+            self._nursery.cancel_scope.cancel()
+        if isinstance(error, trio.Cancelled) or cancelled:
+            self._peer.abandon(self._stream)
+        try:
+            suppressed = bool(await self._manager.__aexit__(kind, error, traceback))
+        except BaseExceptionGroup as group:
+            if self._failure is None:
+                if error is not None and len(group.exceptions) == 1 and group.exceptions[0] is error:
+                    return False
+                raise
+            suppressed = True
+        if self._failure is not None:
+            raise self._failure
+        return suppressed
+
+
+class CalledStream(Stream[T]):
+    """The stream that a call gives: the call is made when it is entered or first iterated."""
+
+    def __init__(
+        self, connections: Connections, method: Method, body: list[Any], channel: Stream[Any] | Blob | None
+    ) -> None:
+        super().__init__(())
+        self._connections = connections
+        self._method = method
+        self._body = body
+        self._channel = channel
+        self._peer: Peer | None = None
+        self._stream = 0
+        self._items: ReceivedStream[T] | None = None
+        self._sending: _sending | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        if self._channel is not None:
+            assert self._peer is not None
+            self._sending = _sending(self._peer, self._method, self._stream, self._channel)
+            await self._sending.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+        if self._sending is not None:
+            await self._sending.__aexit__(kind, error, traceback)
+
+    async def _open(self) -> None:
+        if self._items is not None:
+            raise LocalProtocolError(
+                f"{self._method.qualified}: the stream was opened already; call again for another"
+            )
+        self._peer = await self._connections.wait_peer(self._method)
+        await self._peer.wait_slot()
+        incoming = Incoming(self._method.qualified, self._consumed)
+        assert self._method.give_item is not None
+        self._items = ReceivedStream(incoming, self._method.give_item, self._peer)
+        self._stream = _open(self._peer, incoming, self._body)
+
+    def _consumed(self, size: int) -> None:
+        assert self._peer is not None
+        self._peer.connection.consume(self._stream, size)
+        self._peer.wake()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        if self._items is not None:
+            return self._items
+        if self._channel is not None:
+            raise LocalProtocolError(
+                f"{self._method.qualified} takes a stream too: open it with `async with`"
+            )
+        return self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[T]:
+        async with self:
+            assert self._items is not None
+            async for item in self._items:
+                yield item
+
+    async def aclose(self) -> None:
+        """End the stream; where the other side still sends, it is told to stop."""
+        if self._peer is not None:
+            self._peer.abandon(self._stream)
+
+
+class CalledBlob(ReceivedBlob):
+    """The blob that a call gives: the call is made when its head or content is first asked for."""
+
+    def __init__(
+        self, connections: Connections, method: Method, body: list[Any], channel: Stream[Any] | Blob | None
+    ) -> None:
+        if channel is not None:
+            raise LocalProtocolError(
+                f"{method.qualified}: a method that gives a Blob takes no stream or blob"
+            )
+        self._called = Incoming(method.qualified, self._consumed)
+        super().__init__(self._called, None)  # type: ignore[arg-type]  # until the call is made
+        self._connections = connections
+        self._method = method
+        self._body = body
+        self._stream = 0
+
+    async def __aenter__(self) -> Self:
+        await self._open(0)
+        return self
+
+    async def _open(self, offset: int) -> None:
+        if not self._stream:
+            self._peer = await self._connections.wait_peer(self._method)
+            await self._peer.wait_slot()
+            extra: dict[str, object] | None = {"offset": offset} if offset else None
+            self._stream = _open(self._peer, self._called, self._body, extra=extra)
+        await self._called.wait_head()
+
+    def _consumed(self, size: int) -> None:
+        self._peer.connection.consume(self._stream, size)
+        self._peer.wake()
+
+    async def save(self, path: str | PathLike, **options: Any) -> None:  # noqa: D102 - as ReceivedBlob's
+        try:
+            await super().save(path, **options)
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop receiving; where the other side still sends, it is told to stop."""
+        if self._stream:
+            self._peer.abandon(self._stream)
+
+
+class OnePeer:
+    """The one connection of a handler that calls back to its caller."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def peer_nowait(self) -> Peer | None:
+        """The connection."""
+        return self._peer
+
+    async def wait_peer(self, method: Method | EventSpec) -> Peer:
+        """The connection; raises where it has ended."""
+        self._peer.check_open(method.qualified)
+        return self._peer
+
+    async def subscribe(self, queue: EventQueue) -> None:
+        """Subscribe on it."""
+        queue.attach(self._peer)
+
+    def unsubscribe(self, queue: EventQueue) -> None:
+        """End the subscription."""
+        queue.detach()

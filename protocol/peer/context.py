@@ -1,0 +1,40 @@
+"""The call that is being handled: what a handler may ask for beside its arguments."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from protocol.peer.peer import Peer
+
+
+class Call:
+    """One call of the other side, while its handler runs.
+
+    Attributes:
+        method: qualified name, `Orders.find`.
+        peer: the connection it came on.
+        stream: its stream's id.
+        cancel_scope: cancelled when the caller cancels or its deadline passes; a handler may shield
+            itself from it or look at its deadline.
+    """
+
+    __slots__ = ("cancel_scope", "method", "peer", "stream")
+
+    def __init__(self, method: str, peer: Peer, stream: int, cancel_scope: trio.CancelScope) -> None:
+        self.method = method
+        self.peer = peer
+        self.stream = stream
+        self.cancel_scope = cancel_scope
+
+    @property
+    def deadline(self) -> float:
+        """When the caller stops waiting, on trio's clock; infinity where it waits for ever."""
+        return self.cancel_scope.deadline
+
+
+current: ContextVar[Call] = ContextVar("appserver_call")
+"""The call of the running handler; it follows into worker threads and nurseries."""

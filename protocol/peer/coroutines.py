@@ -1,0 +1,56 @@
+"""Driving one coroutine inside another, to see where it first suspends.
+
+A task that reads calls runs each handler itself, for most handlers never wait. Where one does, the
+reading must go on: so the reading task has to learn of the first suspension, hand its role to another
+task, and then see the handler to its end. That is all that happens here; what a coroutine
+yields and is sent stays between it and trio.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+def run_until_done(
+    coroutine: Coroutine[Any, Any, T], context: Context, suspended: Callable[[], None]
+) -> Awaitable[T]:
+    """Run a coroutine to its end in the calling task.
+
+    Args:
+        coroutine: not started yet.
+        context: the context variables it runs with; what it sets stays in there.
+        suspended: called once, at the first suspension, before the task gives way.
+
+    Returns:
+        What to await: the coroutine's result.
+    """
+    return cast(Awaitable[T], _drive(coroutine, context, suspended))
+
+
+@types.coroutine
+def _drive(
+    coroutine: Coroutine[Any, Any, T], context: Context, suspended: Callable[[], None]
+) -> Generator[Any, Any, T]:
+    run = context.run
+    try:
+        trap = run(coroutine.send, None)
+    except StopIteration as stop:
+        return cast(T, stop.value)
+    suspended()
+    while True:
+        try:
+            answer = yield trap
+        except BaseException as exc:
+            step: Callable[[Any], Any] = coroutine.throw
+            argument: Any = exc
+        else:
+            step, argument = coroutine.send, answer
+        try:
+            trap = run(step, argument)
+        except StopIteration as stop:
+            return cast(T, stop.value)

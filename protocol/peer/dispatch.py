@@ -1,0 +1,311 @@
+"""Reading a connection and running its handlers, in the same task as long as that goes.
+
+Theory of operation. One task, the leader, reads, and runs the handler of each call it has read itself;
+the result is queued, and what a batch of calls has queued leaves in one write. Nothing is spawned for
+a call. When a handler first suspends (`protocol.peer.coroutines`), its task stops leading: another, kept
+in reserve or new, goes on reading where it stopped, and the first one sees its handler to the end and then
+joins the reserve.
+
+Every worker leads inside a cancel scope of its own. While it leads, nothing cancels that scope; once
+a handler has suspended, the scope is that call's alone, and CANCEL or the deadline cancel it. So a call
+that never suspends pays nothing for being cancellable.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from protocol.interface import Blob, Channel, InvalidValue, Stream
+from protocol.peer.blobs import ReceivedBlob, send_blob
+from protocol.peer.context import Call, current
+from protocol.peer.coroutines import run_until_done
+from protocol.peer.items import ReceivedStream, send_items
+from protocol.peer.pending import Incoming
+from protocol.peer.replies import Refusal
+from protocol.peer.service import Handler, Runs
+from protocol.wire import codes
+from protocol.wire.codec import PACK_ERRORS, new_packer, unpack
+from protocol.wire.errors import CodecError, ErrorInfo, Executed
+from protocol.wire.events import CallReceived, Event, ResultReceived
+
+if TYPE_CHECKING:
+    from protocol.peer.peer import Peer
+
+logger = logging.getLogger("appserver.calls")
+
+STALL = 0.1
+"""Seconds that a handler may hold the loop before the log names it."""
+RESERVE = 8
+"""Idle workers that one connection keeps."""
+READS_IN_A_ROW = 8
+"""Reads after which the leader lets other tasks run, should there always be more to read."""
+
+
+class _Worker:
+    """One task that leads, handles or waits in reserve."""
+
+    __slots__ = ("call", "cancelled", "scope", "task")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.call: CallReceived | None = None  # once its handler has suspended
+        self.cancelled = False  # by the caller, rather than by the deadline
+        self.task: trio.lowlevel.Task | None = None  # while in reserve
+
+
+class Dispatcher:
+    """The reading half of one connection.
+
+    Args:
+        peer: the connection.
+        limiter: worker threads for `def` handlers, shared with others.
+    """
+
+    def __init__(self, peer: Peer, limiter: trio.CapacityLimiter) -> None:
+        self._peer = peer
+        self._connection = peer.connection
+        self._transport = peer.transport
+        self._limiter = limiter
+        self._events: deque[Event] = deque()
+        self._running: dict[int, _Worker] = {}  # suspended handlers, by stream
+        self._incoming: dict[int, Incoming] = {}  # what callers send beside their arguments
+        self._reserve: list[_Worker] = []
+        self._nursery: trio.Nursery | None = None
+        self._context = Context()
+        self._pack = new_packer()
+
+    @property
+    def running(self) -> int:
+        """Handlers that are suspended."""
+        return len(self._running)
+
+    def incoming(self, stream: int) -> Incoming | None:
+        """Where the items of a stream go that the other side opened."""
+        return self._incoming.get(stream)
+
+    def cancel(self, stream: int) -> None:
+        """Cancel the handler of a call."""
+        worker = self._running.get(stream)
+        if worker is not None:
+            worker.cancelled = True
+            worker.scope.cancel()
+
+    async def run(self, events: list[Event]) -> None:
+        """Read until the connection ends; cancels handlers that still run then.
+
+        Args:
+            events: what was received already.
+        """
+        self._context = copy_context()
+        self._events.extend(events)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._work)
+
+    async def _work(self) -> None:
+        worker = _Worker()
+        while True:
+            with worker.scope:
+                await self._lead(worker)
+            call = worker.call
+            if call is None:  # the connection has ended
+                assert self._nursery is not None
+                self._nursery.cancel_scope.cancel()
+                return
+            if worker.scope.cancelled_caught:
+                self._answer_cancelled(call, worker)
+            self._done(call)
+            if len(self._reserve) >= RESERVE:
+                return
+            worker.scope = trio.CancelScope()
+            worker.call = None
+            worker.cancelled = False
+            await self._wait_in_reserve(worker)
+
+    async def _wait_in_reserve(self, worker: _Worker) -> None:
+        self._reserve.append(worker)
+        worker.task = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._reserve.remove(worker)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _hand_over(self, worker: _Worker, call: CallReceived) -> None:
+        """The leader's handler has suspended: have another worker lead."""
+        worker.call = call
+        self._running[call.stream] = worker
+        if self._reserve:
+            task = self._reserve.pop().task
+            assert task is not None
+            trio.lowlevel.reschedule(task)
+        else:
+            assert self._nursery is not None
+            self._nursery.start_soon(self._work)
+
+    async def _lead(self, worker: _Worker) -> None:
+        """Read and handle, until the connection ends or a handler that suspended has ended."""
+        events = self._events
+        connection = self._connection
+        receive = self._transport.receive_nowait
+        peer = self._peer
+        reads = 0
+        while True:
+            while events:
+                event = events.popleft()
+                kind = type(event)
+                if kind is CallReceived:
+                    await self._handle(worker, event)  # type: ignore[arg-type]
+                    if worker.call is not None:
+                        return
+                elif kind is ResultReceived:
+                    event.owner.settle(event.body)  # type: ignore[union-attr]
+                else:
+                    peer.take_event(event)
+            if peer.ended:
+                return
+            peer.flush()
+            data = receive()
+            if data is None:
+                reads = 0
+                await self._transport.wait_readable()
+            elif data:
+                events.extend(connection.receive(data, trio.current_time()))
+                reads += 1
+                if reads >= READS_IN_A_ROW:
+                    reads = 0
+                    peer.flush()
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+            else:
+                peer.end("the other side closed the connection")
+                return
+
+    async def _handle(self, worker: _Worker, call: CallReceived) -> None:
+        """Run one call's handler and queue its answer."""
+        stream = call.stream
+        connection = self._connection
+        handler = self._peer.service.handlers.get(call.method)
+        if handler is None:
+            self._peer.handle_builtin(call)
+            return
+        method = handler.method
+        try:
+            channel = None if method.takes is Channel.NONE else self._channel(call, handler)
+            args, kwargs = method.decode_arguments(unpack(call.body, connection.limits), channel)
+        except (InvalidValue, CodecError, RecursionError) as exc:
+            self._incoming.pop(stream, None)
+            connection.refuse_call(stream, codes.INVALID_ARGUMENTS, str(exc))
+            return
+        if call.deadline is not None:
+            worker.scope.deadline = trio.current_time() + call.deadline
+        context = self._context.copy()
+        context.run(current.set, Call(call.method, self._peer, stream, worker.scope))
+        started = time.monotonic()
+
+        def suspended() -> None:
+            self._check_stall(started, call)
+            self._hand_over(worker, call)
+
+        try:
+            if handler.runs is Runs.ON_LOOP and method.gives is Channel.NONE:
+                coroutine = handler.function(*args, **kwargs)
+            else:
+                coroutine = self._run_other(handler, call, args, kwargs)
+            result = await run_until_done(coroutine, context, suspended)
+            if method.gives is Channel.NONE:
+                self._answer(handler, stream, result)
+        except (Exception, SystemExit) as exc:
+            connection.send_error(stream, self._peer.service.errors.to_info(exc, call.method))
+        if worker.call is None:
+            self._check_stall(started, call)
+            if self._incoming:
+                self._incoming.pop(stream, None)
+            if call.deadline is not None:
+                worker.scope.deadline = math.inf
+
+    def _answer(self, handler: Handler, stream: int, result: object) -> None:
+        """Queue a call's result."""
+        try:
+            body = self._pack(handler.method.encode_result(result))
+        except (InvalidValue, RecursionError, *PACK_ERRORS) as exc:
+            logger.error(
+                "handler returned what its interface does not say",
+                extra={"method": handler.method.qualified, "finding": str(exc)},
+            )
+            raise Refusal(codes.INVALID_RESULT, str(exc), Executed.YES) from exc
+        self._connection.send_result(stream, body)
+
+    async def _run_other(self, handler: Handler, call: CallReceived, args: list[Any], kwargs: Any) -> object:
+        """Run a handler that is not simply `async def` with a value: threads, streams and blobs."""
+        if handler.runs is Runs.IN_THREAD:
+            return await trio.to_thread.run_sync(
+                lambda: handler.function(*args, **kwargs), limiter=self._limiter
+            )
+        result = handler.function(*args, **kwargs)
+        if handler.runs is Runs.ON_LOOP:
+            result = await result
+        if handler.method.gives is Channel.VALUES:
+            await self._send_stream(handler, call.stream, result)
+        else:
+            await self._send_blob(handler, call, result)
+        return None
+
+    async def _send_stream(self, handler: Handler, stream: int, result: object) -> None:
+        converter = handler.method.give_item
+        if not isinstance(result, Stream) or converter is None:
+            raise Refusal(codes.INVALID_RESULT, "result: expected Stream", Executed.YES)
+        await send_items(self._peer, stream, result, converter)
+        self._connection.send_end(stream)
+
+    async def _send_blob(self, handler: Handler, call: CallReceived, result: object) -> None:
+        if not isinstance(result, Blob):
+            raise Refusal(codes.INVALID_RESULT, "result: expected Blob", Executed.YES)
+        offset = call.extra.get("offset")
+        await send_blob(self._peer, call.stream, result, offset=offset if type(offset) is int else 0)
+
+    def _channel(self, call: CallReceived, handler: Handler) -> Stream[Any] | Blob:
+        """What a handler receives beside its arguments."""
+        stream = call.stream
+
+        def consumed(size: int) -> None:
+            self._connection.consume(stream, size)
+            self._peer.wake()
+
+        incoming = self._incoming[stream] = Incoming(call.method, consumed)
+        if handler.method.takes is Channel.BYTES:
+            return ReceivedBlob(incoming, self._peer)
+        assert handler.method.take_item is not None
+        return ReceivedStream(incoming, handler.method.take_item, self._peer)
+
+    def _answer_cancelled(self, call: CallReceived, worker: _Worker) -> None:
+        if call.stream not in self._connection.streams.taken:
+            return  # it was answered before it noticed
+        if worker.cancelled:
+            code, text = codes.CANCELLED, "the caller cancelled the call"
+        else:
+            code, text = codes.DEADLINE_EXCEEDED, "the handler did not finish before the caller's deadline"
+        self._connection.send_error(call.stream, ErrorInfo(code, text, Executed.MAYBE))
+
+    def _done(self, call: CallReceived) -> None:
+        """A handler that had suspended has ended."""
+        self._running.pop(call.stream, None)
+        self._incoming.pop(call.stream, None)
+        self._peer.wake()
+        self._peer.call_done()
+
+    def _check_stall(self, started: float, call: CallReceived) -> None:
+        """Say which handler held the loop, and with it every other connection."""
+        held = time.monotonic() - started
+        if held > STALL:
+            logger.warning(
+                "handler held the event loop; make it a plain `def`, which runs in a thread",
+                extra={"method": call.method, "seconds": round(held, 3)},
+            )

@@ -1,0 +1,78 @@
+"""The first frames of a connection, before a `Peer` takes over.
+
+Each side waits for one frame of the other, in a time that its caller bounds. Whatever came with that
+frame is handed on.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from protocol.transport import Transport
+from protocol.wire.connection import Connection
+from protocol.wire.errors import RemoteProtocolError
+from protocol.wire.events import Event, Failed, GoawayReceived, HelloReceived, RefuseReceived, WelcomeReceived
+
+
+class HandshakeEnded(Exception):
+    """The other side closed the connection, or announced it, before the handshake was complete."""
+
+
+async def send_pending(transport: Transport, connection: Connection) -> None:
+    """Write all that waits.
+
+    Raises:
+        TransportError: the connection is broken.
+    """
+    while data := connection.data_to_send():
+        rest = memoryview(data)
+        while rest:
+            sent = transport.send_nowait(rest)
+            rest = rest[sent:]
+            if not sent:
+                await transport.wait_writable()
+
+
+async def receive_hello(transport: Transport, connection: Connection) -> tuple[HelloReceived, list[Event]]:
+    """Wait for a client's HELLO.
+
+    Returns:
+        It, and what came with it.
+
+    Raises:
+        RemoteProtocolError: something else came; the GOAWAY that says so has been sent.
+        HandshakeEnded: the client left.
+        TransportError: the connection is broken.
+    """
+    while True:
+        events = await _receive(transport, connection)
+        for number, event in enumerate(events):
+            if isinstance(event, HelloReceived):
+                return event, events[number + 1 :]
+
+
+async def receive_welcome(
+    transport: Transport, connection: Connection
+) -> tuple[WelcomeReceived | RefuseReceived, list[Event]]:
+    """Wait for a server's answer to HELLO; see `receive_hello`."""
+    while True:
+        events = await _receive(transport, connection)
+        for number, event in enumerate(events):
+            if isinstance(event, WelcomeReceived | RefuseReceived):
+                return event, events[number + 1 :]
+
+
+async def _receive(transport: Transport, connection: Connection) -> list[Event]:
+    await send_pending(transport, connection)
+    while (data := transport.receive_nowait()) is None:
+        await transport.wait_readable()
+    if not data:
+        raise HandshakeEnded("the connection was closed during the handshake")
+    events = connection.receive(data, trio.current_time())
+    for event in events:
+        if isinstance(event, Failed):
+            await send_pending(transport, connection)
+            raise RemoteProtocolError(str(event.error), event.error.code)
+        if isinstance(event, GoawayReceived):
+            raise HandshakeEnded(event.goaway.text)
+    return events

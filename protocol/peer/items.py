@@ -1,0 +1,101 @@
+"""Streams of values between a call and its connection, either way.
+
+Sending takes one value at a time from the application's source, as fast as the other side consumes.
+Receiving gives each packed item to the converter that its method's annotation made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from protocol.interface import Converter, InvalidValue, Stream
+from protocol.peer.pending import Incoming
+from protocol.wire import codes
+from protocol.wire.codec import pack, unpack
+from protocol.wire.errors import CodecError, ErrorInfo, Executed
+
+if TYPE_CHECKING:
+    from protocol.peer.peer import Peer
+
+T = TypeVar("T")
+
+THREAD_BATCH = 64
+"""Items that one visit to a worker thread takes from a blocking generator."""
+
+
+async def iterate(source: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Iterate over what a `Stream` was built from.
+
+    A sync iterator may block (a database cursor, a file), so its items are taken in a worker thread, a
+    batch at a time; containers are iterated in place.
+    """
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    elif isinstance(source, Iterator):
+        while batch := await trio.to_thread.run_sync(list, islice(source, THREAD_BATCH)):
+            for item in batch:
+                yield item
+    else:
+        for item in source:
+            yield item
+
+
+async def send_items(peer: Peer, stream: int, source: Stream[object], converter: Converter) -> None:
+    """Send all values of a source as items of a stream; the caller sends END or the error.
+
+    Raises:
+        InvalidValue: a value is not of the annotated type.
+        MessageTooLarge: an item is larger than the other side accepts.
+    """
+    connection = peer.connection
+    items = iterate(source.source)
+    try:
+        async for value in items:
+            data = pack(converter.encode(value))
+            await peer.wait_credit(stream)
+            connection.send_data(stream, data)
+            peer.wake()
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
+            await items.aclose()  # type: ignore[attr-defined]
+            await source.aclose()
+
+
+class ReceivedStream(Stream[T]):
+    """The values that arrive on a stream.
+
+    Args:
+        incoming: where they arrive.
+        converter: of one value.
+        peer: the connection, for limits and errors.
+    """
+
+    def __init__(self, incoming: Incoming, converter: Converter, peer: Peer) -> None:
+        super().__init__(())
+        self._incoming = incoming
+        self._converter = converter
+        self._peer = peer
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        data = await self._incoming.get()
+        if data is None:
+            if self._incoming.error is not None:
+                raise self._peer.to_exception(self._incoming.error, self._incoming.method)
+            raise StopAsyncIteration
+        try:
+            value: T = self._converter.decode(unpack(data, self._peer.connection.limits))
+        except (InvalidValue, CodecError, RecursionError) as exc:
+            info = ErrorInfo(codes.INVALID_ARGUMENTS, str(exc), Executed.MAYBE)
+            raise self._peer.to_exception(info, self._incoming.method) from exc
+        return value
+
+    async def aclose(self) -> None:
+        """Nothing to do: the call that the stream belongs to ends it."""

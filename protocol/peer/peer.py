@@ -1,0 +1,420 @@
+"""One live connection and all that goes over it, the same on both sides.
+
+A `Peer` joins the sans-IO core to a transport: the writing task, the worker that reads and handles
+(`protocol.peer.dispatch`), the clock of the keepalive, and the calls that this side makes. It begins after the
+handshake. It knows nothing of listening, reconnecting, certificates or sign-in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from protocol.peer.dispatch import Dispatcher
+from protocol.peer.errors import ConnectionLost, Draining
+from protocol.peer.pending import Incoming, PendingCall
+from protocol.peer.service import Service
+from protocol.peer.writer import PeerTooSlow, Writer
+from protocol.settings import TimeoutSettings
+from protocol.transport import Transport, TransportError
+from protocol.wire import codes
+from protocol.wire.codec import pack, unpack
+from protocol.wire.connection import Connection
+from protocol.wire.envelope import Goaway
+from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode
+from protocol.wire.events import (
+    CallReceived,
+    CancelReceived,
+    CreditReceived,
+    DataReceived,
+    DataTooLarge,
+    EndReceived,
+    ErrorReceived,
+    Event,
+    EventReceived,
+    Failed,
+    GapReceived,
+    GoawayReceived,
+    HeadReceived,
+    PongReceived,
+    SubReceived,
+    UnsubReceived,
+)
+from protocol.wire.keepalive import Pulse
+
+logger = logging.getLogger("appserver.connections")
+
+
+@attrs.frozen
+class PeerStatistics:
+    """A snapshot of one connection.
+
+    Attributes:
+        address: of the other side.
+        calls_out: open calls of this side.
+        calls_in: open calls of the other side.
+        subscriptions: the other side's subscriptions.
+        pending_output: bytes that wait to be sent.
+        idle: seconds since the last received byte.
+    """
+
+    address: str
+    calls_out: int
+    calls_in: int
+    subscriptions: int
+    pending_output: int
+    idle: float
+
+
+class Peer:
+    """The other side of one connection.
+
+    Args:
+        transport: connected.
+        connection: its core, after the handshake.
+        service: what this side offers.
+        limiter: worker threads for `def` handlers.
+        timeouts: for writing.
+        owner: whatever the connection belongs to (the server's session, the client).
+
+    Attributes:
+        ended: the connection is over.
+        reason: why, in words; empty before that.
+        goaway: the other side's announcement that it will end the connection, or None.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        connection: Connection,
+        service: Service,
+        *,
+        limiter: trio.CapacityLimiter,
+        timeouts: TimeoutSettings,
+        owner: object = None,
+    ) -> None:
+        self.transport = transport
+        self.connection = connection
+        self.service = service
+        self.owner = owner
+        self.ended = False
+        self.reason = ""
+        self.goaway: Goaway | None = None
+        self.on_goaway: Callable[[Goaway], object] | None = None
+        self.on_alive: Callable[[], object] | None = None
+        self._writer = Writer(
+            transport, connection, timeout=timeouts.write, most_pending=connection.limits.pending_output
+        )
+        self.flush = self._writer.flush
+        self.wake = self._writer.wake
+        self._dispatcher = Dispatcher(self, limiter)
+        self._credit: dict[int, trio.Event] = {}
+        self._slots = trio.Event()
+        self._idle = trio.Event()
+        self._scope = trio.CancelScope()
+        self._pong: trio.Event | None = None
+
+    async def run(self, events: Sequence[Event] = ()) -> str:
+        """Serve the connection until it ends.
+
+        Args:
+            events: what was received with the handshake's last frame.
+
+        Returns:
+            Why it ended, in words.
+        """
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._guard, self._writer.run)
+                    nursery.start_soon(self._guard, self._keep_alive)
+                    await self._guard(self._dispatcher.run, list(events))
+                    nursery.cancel_scope.cancel()
+        finally:
+            self.end("the connection was closed here")
+            self._fail_calls()
+            self.service.topics.forget(self)
+            with trio.move_on_after(1) as scope:
+                scope.shield = True
+                await self._say_goodbye()
+        return self.reason
+
+    async def _guard(self, run: Callable[..., Any], *args: Any) -> None:
+        """Turn the failures of a connection into its end."""
+        try:
+            await run(*args)
+        except* (TransportError, PeerTooSlow) as group:
+            self.end(str(_first(group)))
+
+    async def _say_goodbye(self) -> None:
+        """Send what waits (a GOAWAY with the reason), as far as the transport still takes it."""
+        with contextlib.suppress(TransportError, PeerTooSlow):
+            await self._writer.drain()
+
+    def end(self, reason: str) -> None:
+        """End the connection; the first reason counts."""
+        if not self.ended:
+            self.ended = True
+            self.reason = reason
+            self._scope.cancel()
+
+    def leave(self, code: GoawayCode, text: str, **hints: Any) -> None:
+        """End the connection with a GOAWAY that says why."""
+        self.connection.goaway(code, text, **hints)
+        self.end(text)
+
+    async def drain(self, text: str, *, reconnect_after: float | None = None) -> None:
+        """Tell the other side to take its next calls elsewhere, and wait for those that are open."""
+        self.connection.goaway(GoawayCode.SHUTDOWN, text, reconnect_after=reconnect_after)
+        self.wake()
+        while self.connection.streams.taken and not self.ended:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def statistics(self) -> PeerStatistics:
+        """A snapshot."""
+        connection = self.connection
+        return PeerStatistics(
+            self.transport.peer_address,
+            len(connection.streams.opened),
+            len(connection.streams.taken),
+            len(connection.publications),
+            connection.pending,
+            trio.current_time() - connection.last_received,
+        )
+
+    # What the dispatcher reports
+
+    def take_event(self, event: Event) -> None:
+        """Act on anything but a call or a result."""
+        match event:
+            case DataReceived(stream, owner, data):
+                incoming = owner or self._dispatcher.incoming(stream)
+                if isinstance(incoming, Incoming):
+                    incoming.put(data)
+            case CreditReceived(stream):
+                waiting = self._credit.pop(stream, None)
+                if waiting is not None:
+                    waiting.set()
+            case EventReceived(owner, sequence, body, size):
+                owner.put(sequence, body, size)
+            case GapReceived(owner, sequence, lost, extra):
+                owner.gap(sequence, lost, extra)
+            case ErrorReceived(owner, error):
+                owner.settle(error)
+            case EndReceived(stream, owner, extra):
+                incoming = owner or self._dispatcher.incoming(stream)
+                if isinstance(incoming, Incoming):
+                    incoming.end(extra)
+                elif isinstance(incoming, PendingCall):
+                    incoming.settle(ErrorInfo(codes.INVALID_RESULT, "END instead of RESULT", Executed.YES))
+            case HeadReceived(stream, owner, head):
+                incoming = owner or self._dispatcher.incoming(stream)
+                if isinstance(incoming, Incoming):
+                    incoming.put_head(head)
+            case DataTooLarge(stream, owner, size, limit):
+                self._fail_items(stream, owner, size, limit)
+            case CancelReceived(stream):
+                self._dispatcher.cancel(stream)
+            case SubReceived(stream, topic, extra):
+                self._subscribe(stream, topic, extra)
+            case UnsubReceived(stream):
+                for known in self.service.topics:
+                    known.unsubscribe(self, stream)
+            case GoawayReceived(goaway, untaken):
+                self._take_goaway(goaway, untaken)
+            case PongReceived():
+                if self._pong is not None:
+                    self._pong.set()
+            case Failed(error):
+                logger.warning(
+                    "connection ended: the other side broke the protocol",
+                    extra={"peer": self.transport.peer_address, "finding": str(error)},
+                )
+                self.end(f"protocol error: {error}")
+            case _:  # the handshake's events come before a Peer exists; UNIMPLEMENTED needs no answer
+                pass
+        if not self._slots.is_set() and self.connection.can_open:
+            self._slots.set()
+
+    def handle_builtin(self, call: CallReceived) -> None:
+        """Answer a call that no interface has a handler for."""
+        if call.method != "rpc.describe":
+            text = f"there is no method {call.method} here"
+            self.connection.refuse_call(call.stream, codes.UNKNOWN_METHOD, text)
+            return
+        try:
+            match unpack(call.body, self.connection.limits):
+                case [None, dict()] | [dict()]:
+                    described = self.service.describe()
+                case [str(name), dict()]:
+                    described = self.service.describe([name])
+                case _:
+                    raise CodecError("expected the name of an interface, or nothing")
+            self.connection.send_result(call.stream, pack(described))
+        except CodecError as exc:
+            self.connection.refuse_call(call.stream, codes.INVALID_ARGUMENTS, str(exc))
+
+    def call_done(self) -> None:
+        """A handler of this side has ended."""
+        if not self.connection.streams.taken:
+            self._idle.set()
+
+    def _subscribe(self, stream: int, name: str, extra: dict[str, Any]) -> None:
+        topic = self.service.topics.get(name)
+        if topic is None:
+            self.connection.refuse_call(stream, codes.UNKNOWN_TOPIC, f"there is no event {name} here")
+        else:
+            topic.subscribe(self, stream, extra)
+
+    def _take_goaway(self, goaway: Goaway, untaken: list[Any]) -> None:
+        self.goaway = goaway
+        info = ErrorInfo(codes.DRAINING, goaway.text, Executed.NO, retry_after=goaway.reconnect_after)
+        for owner in untaken:
+            owner.settle(info)
+        if self.on_goaway is not None:
+            self.on_goaway(goaway)
+
+    def _fail_items(self, stream: int, owner: Any, size: int, limit: int) -> None:
+        text = f"an item has {size} bytes, {limit} are accepted (limits.message)"
+        info = ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.MAYBE)
+        incoming = owner or self._dispatcher.incoming(stream)
+        if incoming is not None:
+            incoming.settle(info)
+        if owner is not None:
+            self.connection.cancel(stream)
+
+    def _fail_calls(self) -> None:
+        """Give every open call of this side its outcome: the connection is over."""
+        connection = self.connection
+        connection.close()
+        unsent = connection.unsent_calls()
+        streams = connection.streams
+        for stream, owner in list(streams.opened.items()):
+            executed = Executed.NO if stream in unsent else Executed.MAYBE
+            owner.settle(self._lost(executed))
+        for owner in list(streams.subscriptions.values()):
+            if owner is not None:
+                owner.settle(self._lost(Executed.MAYBE))
+        streams.opened.clear()
+        streams.subscriptions.clear()
+        for waiting in self._credit.values():
+            waiting.set()
+        self._credit.clear()
+        self._slots.set()
+        self._idle.set()
+
+    def _lost(self, executed: Executed) -> ErrorInfo:
+        text = f"the connection to {self.transport.peer_address} was lost: {self.reason}"
+        return ErrorInfo(ConnectionLost.CODE, text, executed)
+
+    # Calls of this side
+
+    def to_exception(self, info: ErrorInfo, method: str) -> BaseException:
+        """The exception that the caller of a failed call sees."""
+        return self.service.errors.to_exception(info, method, self.connection.limits)
+
+    def open(
+        self, owner: PendingCall | Incoming, body: bytes, *, extra: dict[str, object] | None = None
+    ) -> int:
+        """Send a call and return its stream; `wait_slot` comes before it.
+
+        Raises:
+            MessageTooLarge: the other side takes no arguments of this size.
+            ConnectionLost: the connection is over; nothing was executed.
+        """
+        self.check_open(owner.method)
+        deadline = trio.current_effective_deadline()
+        remaining = None if deadline == math.inf else deadline - trio.current_time()
+        stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
+        if len(self.connection.streams.opened) == 1:  # alone: nobody to leave together with
+            try:
+                self.flush()
+            except (TransportError, PeerTooSlow) as exc:
+                self.end(str(exc))
+        else:
+            self.wake()
+        return stream
+
+    def check_open(self, method: str) -> None:
+        """Raise where no call can be made any more; nothing was executed then."""
+        if self.ended:
+            raise ConnectionLost(self._lost(Executed.NO), method)
+        if self.goaway is not None:
+            raise Draining(
+                ErrorInfo(
+                    codes.DRAINING,
+                    self.goaway.text,
+                    Executed.NO,
+                    retry_after=self.goaway.reconnect_after,
+                ),
+                method,
+            )
+
+    async def wait_slot(self) -> None:
+        """Wait until the other side takes another call."""
+        while not self.connection.can_open and not self.ended:
+            self._slots = trio.Event()
+            await self._slots.wait()
+
+    def abandon(self, stream: int) -> None:
+        """Tell the other side that a call's outcome is no longer wanted."""
+        if not self.ended:
+            self.connection.cancel(stream)
+            self.wake()
+
+    async def wait_credit(self, stream: int) -> None:
+        """Wait until a message may be sent on a stream.
+
+        Raises:
+            ConnectionLost: the connection is over.
+        """
+        while not self.ended and self.connection.credit_of(stream) <= 0:
+            waiting = self._credit.get(stream)
+            if waiting is None:
+                waiting = self._credit[stream] = trio.Event()
+            await waiting.wait()
+        if self.ended:
+            raise ConnectionLost(self._lost(Executed.MAYBE))
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def ping(self) -> float:
+        """Ask whether the other side is alive; returns the seconds its answer took."""
+        if self._pong is None:
+            self._pong = trio.Event()
+        pong = self._pong
+        started = trio.current_time()
+        self.connection.ping()
+        self.wake()
+        await pong.wait()
+        self._pong = None
+        return trio.current_time() - started
+
+    async def _keep_alive(self) -> None:
+        connection = self.connection
+        while True:
+            await trio.sleep_until(connection.next_tick)
+            match connection.tick(trio.current_time()):
+                case Pulse.PING:
+                    self.wake()
+                case Pulse.DEAD:
+                    silent = trio.current_time() - connection.last_received
+                    self.leave(
+                        GoawayCode.TIMEOUT, f"nothing was heard from the other side for {silent:.0f} s"
+                    )
+                    return
+                case Pulse.QUIET:
+                    pass
+
+
+def _first(error: BaseException) -> BaseException:
+    """An exception out of a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,96 @@
+"""Exceptions to ERROR frames and back: the one table between the two.
+
+A registered exception class travels with its attributes and arrives as itself. Everything else that a
+handler raises arrives as `rpc.internal`, a broad sentence and a trace; the detail stays in the log of
+the side where it happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable
+
+from protocol.interface import Contract, ErrorSpec, InvalidValue
+from protocol.peer.errors import CLASSES, CallError
+from protocol.wire import codes
+from protocol.wire.codec import pack, unpack
+from protocol.wire.errors import CodecError, ErrorInfo, Executed, MessageTooLarge
+from protocol.wire.limits import Limits
+
+logger = logging.getLogger("appserver.calls")
+
+
+class Refusal(Exception):
+    """A call that is failed with one of the protocol's codes, before or after its handler ran."""
+
+    def __init__(self, code: str, message: str, executed: Executed) -> None:
+        super().__init__(code, message)
+        self.info = ErrorInfo(code, message, executed)
+
+
+class ErrorTable:
+    """The registered exception classes of the interfaces that one side serves and uses."""
+
+    def __init__(self, contracts: Iterable[Contract] = ()) -> None:
+        self._by_code: dict[str, ErrorSpec] = {}
+        self._by_kind: dict[type[BaseException], ErrorSpec] = {}
+        for contract in contracts:
+            self.add(contract)
+
+    def add(self, contract: Contract) -> None:
+        """Take a contract's classes in."""
+        for spec in contract.errors.values():
+            self._by_code[spec.code] = spec
+            self._by_kind[spec.kind] = spec
+
+    def to_info(self, error: BaseException, method: str) -> ErrorInfo:
+        """What the other side is told of a handler's exception.
+
+        Args:
+            error: what the handler raised.
+            method: qualified name, for the log.
+        """
+        if isinstance(error, Refusal):
+            return error.info
+        if isinstance(error, MessageTooLarge):
+            return ErrorInfo(codes.MESSAGE_TOO_LARGE, str(error), Executed.YES)
+        if isinstance(error, BaseExceptionGroup):
+            causes = tuple(self.to_info(cause, method) for cause in error.exceptions)
+            return ErrorInfo(codes.GROUP, error.message, Executed.YES, causes=causes)
+        spec = next((self._by_kind[kind] for kind in type(error).__mro__ if kind in self._by_kind), None)
+        if spec is not None:
+            try:
+                return ErrorInfo(spec.code, str(error), Executed.YES, data=pack(spec.encode(error)))
+            except (InvalidValue, CodecError) as exc:
+                error.add_note(f"it could not be sent as itself: {exc}")
+        trace = secrets.token_hex(4)
+        logger.error(
+            "handler failed",
+            exc_info=error,
+            extra={"method": method, "trace": trace},
+        )
+        return ErrorInfo(
+            codes.INTERNAL, "the handler failed; the server's log says why", Executed.YES, trace=trace
+        )
+
+    def to_exception(self, info: ErrorInfo, method: str, limits: Limits) -> BaseException:
+        """The exception that the caller sees.
+
+        Args:
+            info: as received; untrusted.
+            method: qualified name of what was called.
+            limits: for decoding the attributes.
+        """
+        if info.code == codes.GROUP and info.causes:
+            causes = [self.to_exception(cause, method, limits) for cause in info.causes]
+            return BaseExceptionGroup(info.message, causes)
+        spec = self._by_code.get(info.code)
+        if spec is not None and info.data is not None:
+            try:
+                return spec.decode(unpack(info.data, limits))
+            except (InvalidValue, CodecError) as exc:
+                error = CallError(info, method)
+                error.add_note(f"its attributes could not be read: {exc}")
+                return error
+        return CLASSES.get(info.code, CallError)(info, method)

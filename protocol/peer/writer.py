@@ -1,0 +1,119 @@
+"""What leaves a connection, from its core to its transport.
+
+Whoever has queued something asks for it to be written in one of two ways. `flush` writes here and now:
+for a task that is about to wait anyway, so that all it queued leaves in one piece. `wake` has the
+writing task do it in the loop's next pass: for many tasks that queue a little each, whose messages
+then leave together. Only the writing task ever waits for the transport.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from protocol.transport import Transport
+from protocol.wire.connection import Connection
+
+
+class PeerTooSlow(Exception):
+    """The other side takes what is sent too slowly, or not at all."""
+
+
+class Writer:
+    """The writing half of one connection.
+
+    Args:
+        transport: where to.
+        connection: where from.
+        timeout: seconds that the transport may take nothing.
+        most_pending: bytes that may wait before the other side counts as a slow consumer.
+    """
+
+    def __init__(
+        self, transport: Transport, connection: Connection, *, timeout: float, most_pending: int
+    ) -> None:
+        self._send = transport.send_nowait
+        self._pull = connection.data_to_send
+        self._transport = transport
+        self._connection = connection
+        self._timeout = timeout
+        self._most_pending = most_pending
+        self._rest: bytes | memoryview = b""
+        self._blocked = False
+        self._wanted = False
+        self._parked: trio.lowlevel.Task | None = None
+
+    def flush(self) -> None:
+        """Write what waits, as far as the transport takes it now.
+
+        Raises:
+            TransportError: the connection is broken.
+            PeerTooSlow: too much waits.
+        """
+        if self._blocked:
+            if self._connection.pending > self._most_pending:
+                raise PeerTooSlow(
+                    f"slow consumer: {self._connection.pending} bytes wait to be sent, "
+                    f"at most {self._most_pending} may (limits.pending_output)"
+                )
+            return
+        while True:
+            data = self._rest or self._pull()
+            if not data:
+                return
+            sent = self._send(data)
+            if sent == len(data):
+                self._rest = b""
+            elif sent:
+                self._rest = memoryview(data)[sent:]
+            else:
+                self._rest = data
+                self._blocked = True
+                self.wake()
+                return
+
+    def wake(self) -> None:
+        """Have the writing task write what waits, in the loop's next pass."""
+        self._wanted = True
+        if self._parked is not None:
+            trio.lowlevel.reschedule(self._parked)
+            self._parked = None
+
+    async def run(self) -> None:
+        """Be the writing task.
+
+        Raises:
+            TransportError: the connection is broken.
+            PeerTooSlow: nothing could be written for too long, or too much waits.
+        """
+        while True:
+            if not self._wanted:
+                await self._park()
+            self._wanted = False
+            self.flush()
+            while self._blocked:
+                with trio.move_on_after(self._timeout) as scope:
+                    await self._transport.wait_writable()
+                if scope.cancelled_caught:
+                    raise PeerTooSlow(
+                        f"the other side has taken nothing for {self._timeout:g} s (timeouts.write)"
+                    )
+                self._blocked = False
+                self.flush()
+
+    async def drain(self) -> None:
+        """Write all that waits, from a task of its own after `run` has ended."""
+        self._blocked = False
+        self.flush()
+        while self._blocked:
+            await self._transport.wait_writable()
+            self._blocked = False
+            self.flush()
+
+    async def _park(self) -> None:
+        self._parked = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._parked = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
