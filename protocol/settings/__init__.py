@@ -1,6 +1,9 @@
 """The settings that server and client share: their classes, reading them, changing one."""
 
+from protocol.settings.edit import set_value, unset_value
 from protocol.settings.errors import InvalidSetting, SettingsError
+from protocol.settings.load import LoadedSettings, load_settings
+from protocol.settings.options import Option, all_options, find_option, value_at, with_values
 from protocol.settings.schema import (
     DEFAULT_PORT,
     ApplicationSettings,
@@ -18,9 +21,18 @@ __all__ = [
     "ClientServerSettings",
     "InvalidSetting",
     "LimitSettings",
+    "LoadedSettings",
     "LogSettings",
+    "Option",
     "Settings",
     "SettingsError",
     "TimeoutSettings",
     "TlsSettings",
+    "all_options",
+    "find_option",
+    "load_settings",
+    "set_value",
+    "unset_value",
+    "value_at",
+    "with_values",
 ]
