@@ -6,6 +6,8 @@ caller's RecursionError. Both need many container headers, and a container heade
 octets; so the bytes of a message that *could* be headers are counted first (one C call). A message
 with few of them can be neither deep nor numerous and is decoded directly: that is nearly every
 message. Only the others pay for counting hooks while decoding and for a walk over the depth after it.
+An array's header reserves memory for the members it announces, so a message with many large headers is
+skipped through first, which reserves nothing and fails where members are missing.
 
 Extension types (docs/protocol.md, "Values"): timestamp (-1) is msgpack's own, the rest is ours.
 There is no type for code or for remote objects, and there will be none: decoding never calls
@@ -48,6 +50,11 @@ MAX_INTEGER = 8 * 1024
 MAX_DECIMAL = 4 * 1024
 """Characters of a Decimal."""
 MAX_NESTED_SETS = 8
+MAX_MEMBERS = 65_536
+"""Members of one set."""
+MAX_COLLIDING = 32
+"""Members of one set beyond the number of their hashes: numbers and UUIDs hash without a secret, and
+building a set of n values of one hash takes n * n / 2 comparisons."""
 
 _DATE = struct.Struct(">HBB")
 _TIME = struct.Struct(">BBBI")
@@ -137,9 +144,15 @@ _SCALARS: dict[int, Callable[[bytes], object]] = {
 }
 
 
-def _hook_at(nested: int) -> Callable[[int, bytes], object]:
-    """The extension hook for values inside `nested` sets: members of a set must be hashable."""
-    inner = _hook_at(nested + 1) if nested < MAX_NESTED_SETS else None
+_unpackb = functools.partial(msgpack.unpackb, timestamp=3, strict_map_key=True)
+
+
+def _hook_at(nested: int, count: Callable[[Any], Any] | None = None) -> Callable[[int, bytes], object]:
+    """The extension hook for values inside `nested` sets: members of a set must be hashable.
+
+    `count`, where it is given, sees every array inside a set.
+    """
+    inner = _hook_at(nested + 1, count) if nested < MAX_NESTED_SETS else None
 
     def hook(code: int, data: bytes) -> object:
         decode = _SCALARS.get(code)
@@ -149,16 +162,20 @@ def _hook_at(nested: int) -> Callable[[int, bytes], object]:
             raise CodecError(f"extension type {code} is not registered")
         if inner is None:
             raise CodecError(f"sets nested more than {MAX_NESTED_SETS} deep")
-        members = msgpack.unpackb(data, use_list=False, timestamp=3, ext_hook=inner, strict_map_key=True)
+        members = _unpackb(
+            data, use_list=False, ext_hook=inner, list_hook=count, max_array_len=min(MAX_MEMBERS, len(data))
+        )
         if type(members) is not tuple:
             raise CodecError("a set is packed as an array of its members")
+        if len(members) - len(set(map(hash, members))) > MAX_COLLIDING:
+            raise CodecError("the members of a set collide, or are there more than once")
         return frozenset(members) if nested else set(members)
 
     return hook
 
 
 _hook = _hook_at(0)
-_unpackb = functools.partial(msgpack.unpackb, timestamp=3, strict_map_key=True)
+_unpack_plain = functools.partial(_unpackb, ext_hook=_hook)
 
 # What msgpack and the hooks raise on bytes that are no message (its own errors are ValueErrors).
 _FAILURES = (ValueError, TypeError, OverflowError, RecursionError, struct.error, InvalidOperation)
@@ -214,37 +231,69 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
         CodecError: the bytes are no message, or break a limit (the sender's fault).
     """
     elements = limits.elements
+    depth = limits.depth
     size = len(data)
     try:
-        if size <= limits.depth:
-            return _unpackb(data, ext_hook=_hook, max_array_len=elements, max_map_len=elements)
+        decode = _unpack_checked if b"\xc4" in data or b"\xc5" in data or b"\xc6" in data else _unpack_plain
+        if size <= depth:
+            return decode(data)
         headers = size - len(data.translate(None, _HEADERS))
-        if headers <= elements:
-            value = _unpackb(data, ext_hook=_hook, max_array_len=elements, max_map_len=elements)
+        if headers > depth and data.count(b"\xdc") + data.count(b"\xdd") > depth:
+            _check_complete(data)
+        if size <= elements:  # so that no container can announce more
+            value = decode(data)
+        elif headers <= elements:
+            value = decode(data, max_array_len=elements, max_map_len=elements)
         else:
             value = _unpack_counting(data, elements)
     except CodecError:
         raise
     except _FAILURES as exc:
         raise CodecError(f"not a msgpack message within the limits: {exc}") from exc
-    if headers > limits.depth:
-        _check_depth(value, limits.depth)
+    if headers > depth:
+        _check_depth(value, depth)
     return value
+
+
+def _string_keys(mapping: dict[Any, object]) -> dict[Any, object]:
+    """Refuse keys of bytes, which msgpack takes; only called where bytes occur at all."""
+    for key in mapping:
+        if type(key) is not str:
+            raise CodecError("the keys of a map are strings")
+    return mapping
+
+
+_unpack_checked = functools.partial(_unpack_plain, object_hook=_string_keys)
+
+
+def _check_complete(data: bytes) -> None:
+    """Refuse a message whose arrays announce more members than it has, before anything is reserved."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(data))
+    unpacker.feed(data)
+    try:
+        unpacker.skip()
+    except msgpack.OutOfData as exc:
+        raise CodecError("an array announces more members than there are") from exc
 
 
 def _unpack_counting(data: bytes, elements: int) -> object:
     """Unpack with a bound on the number of containers and extensions of the whole message."""
     left = elements
 
-    def count(container: object) -> object:
+    def count(value: Any) -> Any:
         nonlocal left
         left -= 1
         if left < 0:
             raise CodecError(f"more than {elements} arrays, maps and extensions in one message")
-        return container
+        return value
+
+    def count_map(mapping: dict[Any, object]) -> dict[Any, object]:
+        return _string_keys(count(mapping))
+
+    extension = _hook_at(0, count)
 
     def hook(code: int, content: bytes) -> object:
-        return count(_hook(code, content))
+        return count(extension(code, content))
 
     return _unpackb(
         data,
@@ -252,21 +301,24 @@ def _unpack_counting(data: bytes, elements: int) -> object:
         max_array_len=elements,
         max_map_len=elements,
         list_hook=count,
-        object_hook=count,
+        object_hook=count_map,
     )
 
 
-def _check_depth(value: object, depth: int) -> None:
-    """Refuse arrays and maps nested more than `depth` deep; level by level, so without recursion."""
-    level = [value] if type(value) in (list, dict) else []
+_CONTAINERS = frozenset({list, dict, set, frozenset, tuple})
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    """Refuse arrays, maps and sets nested more than `depth` deep; level by level, so without recursion."""
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(depth):
         if not level:
             return
         level = [
             member
             for container in level
-            for member in (container.values() if type(container) is dict else container)  # type: ignore[attr-defined]
-            if type(member) is list or type(member) is dict
+            for member in (container.values() if type(container) is dict else container)
+            if type(member) in _CONTAINERS
         ]
     if level:
         raise CodecError(f"nested more than {depth} deep")
