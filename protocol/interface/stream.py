@@ -54,7 +54,7 @@ class Stream(Generic[T_co]):
 
     def __aiter__(self) -> AsyncIterator[T_co]:
         source = self._source
-        return source.__aiter__() if isinstance(source, AsyncIterable) else _iterate_async(source)
+        return source.__aiter__() if isinstance(source, AsyncIterable) else _Steps(source)
 
     async def aclose(self) -> None:
         """End the stream: a source that is a generator is closed, so that its `finally` blocks run."""
@@ -98,6 +98,17 @@ class Stream(Generic[T_co]):
             close()
 
 
-async def _iterate_async(source: Iterable[T_co]) -> AsyncIterator[T_co]:
-    for item in source:
-        yield item
+class _Steps(AsyncIterator[T_co]):
+    """The async iteration over a plain iterable.
+
+    Not an async generator: one that is left early would have to be closed, and its owner does not see it.
+    """
+
+    def __init__(self, source: Iterable[T_co]) -> None:
+        self._steps = iter(source)
+
+    async def __anext__(self) -> T_co:
+        try:
+            return next(self._steps)
+        except StopIteration:
+            raise StopAsyncIteration from None
