@@ -11,6 +11,7 @@ from protocol.wire.limits import Limits
 from protocol.wire.scheduler import Scheduler
 
 _pack_header = HEADER.pack
+_REPEATED = frozenset({FrameType.DATA, FrameType.EVENT})  # many of one stream may wait: streams take turns
 
 
 class Outbox:
@@ -53,7 +54,7 @@ class Outbox:
         size = len(payload)
         if size > self.largest_message:
             raise MessageTooLarge(size, self.largest_message)
-        if size <= self.largest_frame and not bulk:
+        if size <= self.largest_frame and kind not in _REPEATED:
             self.scheduler.push_small(stream, _pack_header(size, kind, flags, stream) + payload)
         else:
             frames = encode_message(kind, flags, stream, payload, self.largest_frame)

@@ -4,10 +4,10 @@ Three classes, control before interactive before bulk, strictly; within a class 
 turns, a frame at a time. So a download of any size delays a call's answer by one frame at most, and
 a slow-reading peer's ping is answered at once.
 
-A message of one frame, which is nearly every call and result, goes into its class's queue as the bytes it is.
-Only a stream with more than that waiting gets a `_Lane` of its own. The order within a stream is always
-kept: all of a stream's frames are of one class, except that its CALL is interactive, which leaves
-before anything bulk anyway.
+A call or result of one frame, which nearly all are, goes into its class's queue as the bytes it is: it is
+the only one of its stream. Streams with items, events or longer messages get a `_Lane` of their own
+while something of them waits. The order within a stream is always kept: what follows joins its lane,
+and the CALL before it is interactive, which leaves before anything bulk anyway.
 
 It counts positions (docs/protocol.md, "Sessions") as frames leave, and knows nothing of their meaning.
 """
@@ -15,6 +15,7 @@ It counts positions (docs/protocol.md, "Sessions") as frames leave, and knows no
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from protocol.wire.framing import HEADER, Flag, FrameType
 from protocol.wire.limits import OPEN_MESSAGES
@@ -53,11 +54,11 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._control: deque[bytes] = deque()  # without a position: PING PONG ACK GOAWAY and the handshake
-        self._urgent: deque[bytes] = deque()  # with one: CREDIT CANCEL
+        self._urgent: deque[bytes] = deque()  # with one: CREDIT
         self._interactive: deque[bytes | _Lane] = deque()
-        self._bulk: deque[bytes | _Lane] = deque()
+        self._bulk: deque[_Lane] = deque()
         self._lanes: dict[int, _Lane] = {}
-        self._parked: deque[tuple[deque[bytes | _Lane], _Lane]] = deque()
+        self._parked: deque[tuple[deque[Any], _Lane]] = deque()
         self._messages = 0  # messages of several frames under way, at most OPEN_MESSAGES
         self.size = 0
         self.position = 0
@@ -76,18 +77,13 @@ class Scheduler:
         """Queue the frames of one message of a stream."""
         lane = self._lanes.get(stream)
         if lane is None:
-            ring = self._bulk if bulk else self._interactive
-            if len(frames) == 1:
-                ring.append(frames[0])
-                self.size += len(frames[0])
-                return
             lane = self._lanes[stream] = _Lane(stream)
-            ring.append(lane)
+            (self._bulk if bulk else self._interactive).append(lane)
         lane.frames.extend(frames)
         self.size += sum(map(len, frames))
 
     def push_small(self, stream: int, frame: bytes) -> None:
-        """Queue an interactive message of one frame: the fast path of calls and results."""
+        """Queue an interactive message of one frame, one of few of its stream: calls and results."""
         if stream in self._lanes:
             self._lanes[stream].frames.append(frame)
         else:
@@ -125,8 +121,7 @@ class Scheduler:
             taken.append(item)
             size += len(item)
         while not taken and self._bulk:
-            item = self._bulk.popleft()
-            bulk_frame = item if type(item) is bytes else self._next_of(item, self._bulk)  # type: ignore[arg-type]
+            bulk_frame = self._next_of(self._bulk.popleft(), self._bulk)
             if bulk_frame is not None:
                 taken.append(bulk_frame)
                 size = len(bulk_frame)
@@ -134,7 +129,7 @@ class Scheduler:
         self.position += len(taken) - unpositioned
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
-    def _next_of(self, lane: _Lane, ring: deque[bytes | _Lane]) -> bytes | None:
+    def _next_of(self, lane: _Lane, ring: deque[Any]) -> bytes | None:
         """A lane's next frame, or None where its message has to wait for one of those under way."""
         frame = lane.frames[0]
         more = frame[5] & Flag.MORE
