@@ -14,7 +14,7 @@ Receiving lies in `protocol.wire.receiving`, one small function a frame type.
 
 from __future__ import annotations
 
-import enum
+import math
 
 from protocol.wire import receiving
 from protocol.wire.codec import new_packer, pack
@@ -27,34 +27,22 @@ from protocol.wire.errors import (
     MessageTooLarge,
     RemoteProtocolError,
 )
-from protocol.wire.events import Event, Failed, ResultReceived
+from protocol.wire.events import Event, Failed, RefuseReceived, ResultReceived
 from protocol.wire.framing import Flag, FrameReader, FrameTooLarge, FrameType
 from protocol.wire.keepalive import Keepalive, Pulse
 from protocol.wire.limits import HANDSHAKE_FRAME, Limits
 from protocol.wire.outbox import Outbox
 from protocol.wire.publications import Publications
 from protocol.wire.reassembly import Reassembly
+from protocol.wire.roles import Role, State
 from protocol.wire.session import Session
 from protocol.wire.streams import StreamTable
 
-
-class Role(enum.Enum):
-    """Which side of the connection this is."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-
-class State(enum.Enum):
-    """How far the connection has come."""
-
-    HANDSHAKE = "handshake"
-    OPEN = "open"
-    CLOSED = "closed"
-    """Nothing is received any more; what waits may still be sent."""
-
+__all__ = ["Connection", "Role", "State"]
 
 MAX_DEADLINE_MS = (1 << 53) - 1
+MAX_REASON = 200
+"""Characters of a GOAWAY's text: the frame fits into the smallest frame limit."""
 
 
 class Connection:
@@ -68,10 +56,12 @@ class Connection:
 
     Attributes:
         peer_limits: what the other side accepts; the defaults until the handshake.
+        outbox: the frames on their way out.
         session: the positions.
         streams: the books of live streams.
         publications: the other side's subscriptions.
         draining: a GOAWAY was sent; new calls are answered with `rpc.draining`.
+        greeted: a HELLO was received.
     """
 
     def __init__(
@@ -82,13 +72,14 @@ class Connection:
         self.peer_limits = Limits()
         self.state = State.HANDSHAKE
         self.draining = False
+        self.greeted = False
         self.session = Session()
         self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, limits=self.limits)
         self.reassembly = Reassembly(self.limits.message)
         self._keepalive = Keepalive(ping_interval, now)
         self._reader = FrameReader(HANDSHAKE_FRAME if role is Role.SERVER else self.limits.frame)
-        self._outbox = Outbox(self.limits)
-        self.publications = Publications(self._outbox)
+        self.outbox = Outbox(self.limits)
+        self.publications = Publications(self.outbox)
         self._pack = new_packer()  # for envelopes alone, whose fields have been checked
         self._pings = 0
 
@@ -138,6 +129,8 @@ class Connection:
                 event = receiving.receive_frame(self, frame)
                 if event is not None:
                     events.append(event)
+                    if type(event) is RefuseReceived:
+                        return events
                     opened = self.state is State.OPEN
         except RemoteProtocolError as exc:
             failure = exc
@@ -147,7 +140,7 @@ class Connection:
         elif positioned:
             position = self.session.count(positioned, len(data))
             if position is not None:
-                self._outbox.control(FrameType.ACK, pack([position]))
+                self.outbox.control(FrameType.ACK, pack([position]))
         return events
 
     def fail(self, error: RemoteProtocolError) -> None:
@@ -157,7 +150,12 @@ class Connection:
             self.state = State.CLOSED
 
     def tick(self, now: float) -> Pulse:
-        """Look at the clock: a PING may have to leave, or the other side may be dead."""
+        """Look at the clock: a PING may have to leave, or the other side may be dead.
+
+        A server sends none during the handshake, which has its own time limit: a client may not answer yet.
+        """
+        if self._is_greeting:
+            return Pulse.QUIET
         pulse = self._keepalive.tick(now)
         if pulse is Pulse.PING:
             self.ping()
@@ -166,7 +164,11 @@ class Connection:
     @property
     def next_tick(self) -> float:
         """When `tick` has to be called next, seconds."""
-        return self._keepalive.due
+        return math.inf if self._is_greeting else self._keepalive.due
+
+    @property
+    def _is_greeting(self) -> bool:
+        return self.role is Role.SERVER and self.state is State.HANDSHAKE
 
     @property
     def last_received(self) -> float:
@@ -177,21 +179,21 @@ class Connection:
 
     def data_to_send(self, most: int = 256 * 1024) -> bytes:
         """Take what is to be written next, whole frames of about `most` bytes; empty for nothing."""
-        return self._outbox.scheduler.pull(most)
+        return self.outbox.scheduler.pull(most)
 
     @property
     def pending(self) -> int:
         """Bytes that wait for `data_to_send`."""
-        return self._outbox.scheduler.size
+        return self.outbox.scheduler.size
 
     @property
     def sent_position(self) -> int:
         """Position of the last frame that left."""
-        return self._outbox.scheduler.position
+        return self.outbox.scheduler.position
 
     def unsent_calls(self) -> set[int]:
         """Streams of calls that have not left: should the connection be lost now, they were not executed."""
-        return self._outbox.scheduler.unsent_calls()
+        return self.outbox.scheduler.unsent_calls()
 
     # The handshake
 
@@ -202,43 +204,39 @@ class Connection:
         payload = hello.encode()
         if len(payload) > HANDSHAKE_FRAME:
             raise MessageTooLarge(len(payload), HANDSHAKE_FRAME)
-        self._outbox.control(FrameType.HELLO, payload)
+        self.outbox.control(FrameType.HELLO, payload)
 
     def welcome(self, welcome: Welcome, peer_limits: Limits) -> None:
         """Accept the client whose HELLO stated `peer_limits`."""
         if self.role is not Role.SERVER or self.state is not State.HANDSHAKE:
             raise LocalProtocolError("only a server in its handshake sends WELCOME")
         self.opened(peer_limits)
-        self._outbox.control(FrameType.WELCOME, welcome.encode())
+        self.outbox.control(FrameType.WELCOME, welcome.encode())
 
     def refuse(self, refuse: Refuse) -> None:
         """Refuse the client; the connection is over."""
-        self._outbox.control(FrameType.REFUSE, refuse.encode())
+        if self.role is not Role.SERVER or self.state is State.OPEN:
+            raise LocalProtocolError("only a server in its handshake sends REFUSE")
+        self.outbox.control(FrameType.REFUSE, refuse.encode())
         self.state = State.CLOSED
 
     def opened(self, peer_limits: Limits) -> None:
         """Enter the open state with what the other side stated."""
         self.peer_limits = peer_limits
         self.streams.set_peer_limits(peer_limits)
-        self._outbox.set_limits(self.limits, peer_limits)
+        self.outbox.set_limits(self.limits, peer_limits)
         self._reader.limit = self.limits.frame
         self.state = State.OPEN
 
     def goaway(
-        self,
-        code: GoawayCode,
-        text: str,
-        *,
-        reconnect_after: float | None = None,
-        address: str | None = None,
+        self, code: GoawayCode, text: str, *, reconnect_after: float | None = None, address: str | None = None
     ) -> None:
         """Announce the end: calls that the other side opens from now on are not taken."""
         if self.state is not State.CLOSED:
             self.draining = True
             last = self.streams.last_taken
-            self._outbox.control(
-                FrameType.GOAWAY, Goaway(last, code, text, reconnect_after, address).encode()
-            )
+            goaway = Goaway(last, code, text[:MAX_REASON], reconnect_after, address)
+            self.outbox.control(FrameType.GOAWAY, goaway.encode())
 
     def close(self) -> None:
         """Receive nothing any more."""
@@ -247,7 +245,7 @@ class Connection:
     def ping(self) -> int:
         """Send a PING; returns the token that its PONG will carry."""
         self._pings += 1
-        self._outbox.control(FrameType.PING, pack([self._pings]))
+        self.outbox.control(FrameType.PING, pack([self._pings]))
         return self._pings
 
     # Calls that this side opens
@@ -289,19 +287,19 @@ class Connection:
             raise LocalProtocolError(
                 f"the other side takes {self.peer_limits.open_calls} open calls, not more"
             )
-        milliseconds = None if deadline is None else max(0, min(int(deadline * 1000), MAX_DEADLINE_MS))
+        milliseconds = None if deadline is None else max(0, int(min(deadline * 1000, MAX_DEADLINE_MS)))
         fields: list[object] = [method, milliseconds, body]
         if extra:
             fields.append(extra)
         stream = streams.new_id()
-        self._outbox.send(FrameType.CALL, stream, self._pack(fields))
+        self.outbox.send(FrameType.CALL, stream, self._pack(fields))
         streams.opened[stream] = owner
         return stream
 
     def cancel(self, stream: int) -> None:
         """Tell the callee that the result is not wanted any more; its terminal frame still comes."""
         if stream in self.streams.opened:
-            self._outbox.send(FrameType.CANCEL, stream, b"\x90")
+            self.outbox.send(FrameType.CANCEL, stream, b"\x90")
 
     def subscribe(self, owner: object, topic: str, extra: dict[str, object] | None = None) -> int:
         """Subscribe to a topic of the other side; returns the stream's id."""
@@ -311,7 +309,7 @@ class Connection:
             limit = self.peer_limits.subscriptions
             raise LocalProtocolError(f"the other side takes {limit} subscriptions, not more")
         stream = self.streams.new_id()
-        self._outbox.send(FrameType.SUB, stream, pack([topic, extra] if extra else [topic]))
+        self.outbox.send(FrameType.SUB, stream, pack([topic, extra] if extra else [topic]))
         self.streams.subscriptions[stream] = owner
         return stream
 
@@ -319,35 +317,41 @@ class Connection:
         """End a subscription; nothing more is reported of it."""
         if self.streams.subscriptions.get(stream) is not None:
             self.streams.subscriptions[stream] = None  # live until the other side's END
-            self._outbox.send(FrameType.UNSUB, stream, b"\x90")
+            self.outbox.send(FrameType.UNSUB, stream, b"\x90")
 
     # Items and blobs, either way
 
     def credit_of(self, stream: int) -> int:
         """Bytes that may be sent on a stream; a message may leave while it is above zero."""
-        return self.streams.credit(stream).left
+        return self.streams.credit(stream).left if self.streams.is_live(stream) else 0
 
     def send_head(self, stream: int, head: dict[str, object]) -> None:
         """Describe a blob, before its content."""
-        self._outbox.send(FrameType.DATA, stream, pack([head]), bulk=True, flags=Flag.HEAD)
+        if not self.streams.is_live(stream):
+            return
+        self.outbox.send(FrameType.DATA, stream, pack([head]), bulk=True, flags=Flag.HEAD)
 
     def send_data(self, stream: int, data: bytes, *, bulk: bool = False) -> None:
         """Send an item, or a piece of a blob (`bulk`, at most one frame's size).
+
+        Where the stream has ended meanwhile, or there are no bytes, nothing is sent.
 
         Raises:
             LocalProtocolError: there is no credit; wait for `CreditReceived`.
             MessageTooLarge: the other side accepts no message of this size; nothing was sent.
         """
+        if not data or not self.streams.is_live(stream):
+            return
         credit = self.streams.credit(stream)
         if credit.left <= 0:
             raise LocalProtocolError(f"no credit on stream {stream}")
-        self._outbox.send(FrameType.DATA, stream, data, bulk=bulk)
-        credit.left -= len(data)
+        self.outbox.send(FrameType.DATA, stream, data, bulk=bulk)
+        credit.spend(len(data))
 
     @property
     def largest_piece(self) -> int:
         """Bytes of the largest piece of a blob that one frame holds."""
-        return self._outbox.largest_frame
+        return self.outbox.largest_frame
 
     def consume(self, stream: int, size: int) -> None:
         """Take note that the application used `size` received bytes; grants more where it is time."""
@@ -355,7 +359,7 @@ class Connection:
         if window is not None:
             grant = window.consume(size)
             if grant:
-                self._outbox.urgent(FrameType.CREDIT, stream, pack([grant]))
+                self.outbox.urgent(FrameType.CREDIT, stream, pack([grant]))
 
     def send_end(self, stream: int, extra: dict[str, object] | None = None, *, bulk: bool = False) -> None:
         """All was sent. From the callee it is the stream's terminal frame."""
@@ -363,7 +367,7 @@ class Connection:
         if stream in self.streams.taken:
             self._finish(FrameType.END, stream, payload, bulk=bulk)
         elif stream in self.streams.opened:
-            self._outbox.send(FrameType.END, stream, payload, bulk=bulk)
+            self.outbox.send(FrameType.END, stream, payload, bulk=bulk)
 
     # Calls that the other side opened
 
@@ -376,26 +380,20 @@ class Connection:
         if self.publications.end(stream, error):
             return
         payload = encode_error(error)
-        if len(payload) > self._outbox.largest_message:
+        if len(payload) > self.outbox.largest_message:
             payload = encode_error(
                 ErrorInfo(error.code, error.message[:200], error.executed, trace=error.trace)
             )
         self._finish(FrameType.ERROR, stream, payload)
 
     def _finish(self, kind: FrameType, stream: int, payload: bytes, *, bulk: bool = False) -> None:
-        """Send a stream's terminal frame."""
-        self._outbox.send(kind, stream, payload, bulk=bulk)
+        """Send a stream's terminal frame, of which there is exactly one."""
+        if stream not in self.streams.taken:
+            raise LocalProtocolError(f"stream {stream} has ended, or was never the other side's")
+        self.outbox.send(kind, stream, payload, bulk=bulk)
         self.streams.taken.discard(stream)
         self.streams.forget(stream)
 
     def refuse_call(self, stream: int, code: str, message: str) -> None:
         """Fail a call that was not executed."""
         self.send_error(stream, ErrorInfo(code, message, Executed.NO))
-
-    def answer_unimplemented(self, kind: int, stream: int) -> None:
-        """Say that a frame's type is unknown here."""
-        self._outbox.control(FrameType.UNIMPLEMENTED, pack([kind, stream]))
-
-    def answer_ping(self, payload: bytes) -> None:
-        """Echo a PING."""
-        self._outbox.control(FrameType.PONG, payload)

@@ -18,6 +18,8 @@ from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, Re
 from protocol.wire.limits import STATED, Limits
 
 PROTOCOL_VERSION = 1
+MAX_UNSIGNED = (1 << 64) - 1
+"""The largest integer of a fixed field; none is negative."""
 
 
 def read_fields(name: str, payload: bytes, limits: Limits, *kinds: type | tuple[type, ...]) -> list[Any]:
@@ -43,7 +45,7 @@ def read_fields(name: str, payload: bytes, limits: Limits, *kinds: type | tuple[
     if type(fields) is not list or not count <= len(fields) <= count + 1:
         raise RemoteProtocolError(f"{name}: expected an array of {count} fields and an optional map")
     for number, (value, kind) in enumerate(zip(fields, kinds, strict=False)):
-        if not isinstance(value, kind) or (type(value) is bool and kind is int):
+        if not isinstance(value, kind) or (kind is int and not _is_unsigned(value)):
             raise RemoteProtocolError(f"{name}: field {number} is of type {type(value).__name__}")
     if len(fields) == count:
         fields.append({})
@@ -55,9 +57,27 @@ def read_fields(name: str, payload: bytes, limits: Limits, *kinds: type | tuple[
 def _in_map(name: str, extra: dict[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
     """A value of the optional map, or None; a wrong type is the sender's fault."""
     value = extra.get(key)
-    if value is not None and (not isinstance(value, kind) or (type(value) is bool and kind is int)):
+    if value is not None and (not isinstance(value, kind) or (kind is int and not _is_unsigned(value))):
         raise RemoteProtocolError(f"{name}: {key!r} is of type {type(value).__name__}")
     return value
+
+
+def _is_unsigned(value: object) -> bool:
+    """Whether a value is an integer as fixed fields have them; a larger one would not even print."""
+    return type(value) is int and 0 <= value <= MAX_UNSIGNED
+
+
+def _seconds(name: str, extra: dict[str, Any], key: str) -> float | None:
+    """A time of the optional map, seconds, or None."""
+    value = extra.get(key)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 <= value <= MAX_SECONDS:
+        raise RemoteProtocolError(f"{name}: {key!r} is no number of seconds")
+    return float(value)
+
+
+MAX_SECONDS = 1e9
 
 
 @attrs.frozen
@@ -88,7 +108,7 @@ class InterfaceOffer:
                 pairs = []
                 for version in versions:
                     match version:
-                        case [int(major), int(minor)]:
+                        case [major, minor] if _is_unsigned(major) and _is_unsigned(minor):
                             pairs.append((major, minor))
                         case _:
                             raise RemoteProtocolError(f"interface {name!r}: a version is [major, minor]")
@@ -157,11 +177,13 @@ class Hello:
     def decode(cls, payload: bytes, limits: Limits) -> Hello:
         """Read HELLO from untrusted bytes; raises RemoteProtocolError."""
         versions, application, extra = read_fields("HELLO", payload, limits, list, str)
-        if not versions or any(type(version) is not int for version in versions):
+        if not versions or not all(map(_is_unsigned, versions)):
             raise RemoteProtocolError("HELLO: the versions are a list of integers")
         resume = _in_map("HELLO", extra, "resume", list)
         match resume:
-            case None | [bytes(), int()]:
+            case None:
+                pass
+            case [bytes(), position] if _is_unsigned(position):
                 pass
             case _:
                 raise RemoteProtocolError("HELLO: resume is [token, position]")
@@ -258,7 +280,7 @@ class Refuse:
     def decode(cls, payload: bytes, limits: Limits) -> Refuse:
         """Read REFUSE from untrusted bytes; raises RemoteProtocolError."""
         code, text, reference, extra = read_fields("REFUSE", payload, limits, str, str, str)
-        return cls(code, text, reference, _in_map("REFUSE", extra, "retry_after", (int, float)))
+        return cls(code, text, reference, _seconds("REFUSE", extra, "retry_after"))
 
 
 @attrs.frozen
@@ -300,21 +322,22 @@ class Goaway:
             last,
             known,
             text,
-            _in_map("GOAWAY", extra, "reconnect_after", (int, float)),
+            _seconds("GOAWAY", extra, "reconnect_after"),
             _in_map("GOAWAY", extra, "address", str),
         )
 
 
 MAX_CAUSES = 100
 MAX_CAUSE_DEPTH = 8
+"""What is more, or deeper, stays behind: the receiver refuses it."""
 
 
 def encode_error(error: ErrorInfo) -> bytes:
     """The payload of ERROR."""
-    return pack(_error_fields(error))
+    return pack(_error_fields(error, 0))
 
 
-def _error_fields(error: ErrorInfo) -> list[object]:
+def _error_fields(error: ErrorInfo, depth: int) -> list[object]:
     extra: dict[str, object] = {}
     if error.data is not None:
         extra["data"] = error.data
@@ -322,9 +345,11 @@ def _error_fields(error: ErrorInfo) -> list[object]:
         extra["retry_after"] = error.retry_after
     if error.trace is not None:
         extra["trace"] = error.trace
-    if error.causes:
-        extra["causes"] = [_error_fields(cause) for cause in error.causes[:MAX_CAUSES]]
-    fields: list[object] = [error.code, error.message, error.executed.value]
+    if error.causes and depth < MAX_CAUSE_DEPTH:
+        extra["causes"] = [_error_fields(cause, depth + 1) for cause in error.causes[:MAX_CAUSES]]
+    # An exception's text may hold the surrogates of a file name that is not UTF-8.
+    message = error.message.encode("utf-8", "backslashreplace").decode()
+    fields: list[object] = [error.code, message, error.executed.value]
     return [*fields, extra] if extra else fields
 
 
@@ -353,7 +378,7 @@ def _read_error(fields: list[Any], depth: int) -> ErrorInfo:
         message,
         ran,
         _in_map("ERROR", extra, "data", bytes),
-        _in_map("ERROR", extra, "retry_after", (int, float)),
+        _seconds("ERROR", extra, "retry_after"),
         _in_map("ERROR", extra, "trace", str),
         tuple(causes),
     )

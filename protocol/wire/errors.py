@@ -21,6 +21,10 @@ class LocalProtocolError(ProtocolError):
     """This side asked for something that the protocol does not allow; a bug in the code that asked."""
 
 
+MAX_TEXT = 500
+"""Characters of the text about the other side's fault: it quotes untrusted values, which may be megabytes."""
+
+
 class RemoteProtocolError(ProtocolError):
     """The other side sent something that the protocol does not allow; the connection is over.
 
@@ -29,7 +33,7 @@ class RemoteProtocolError(ProtocolError):
     """
 
     def __init__(self, message: str, code: GoawayCode | None = None) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= MAX_TEXT else message[:MAX_TEXT] + "…")
         self.code = code if code is not None else GoawayCode.PROTOCOL_ERROR
 
 

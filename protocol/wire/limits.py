@@ -46,7 +46,8 @@ class Limits:
         stream_credit: bytes of stream items or blob content that may be sent on a new stream before
             the first CREDIT. It counts for every open call, so it is small; see `stream_window`.
         stream_window: bytes that a stream's credit grows to while its consumer keeps up.
-        connection_credit: bound on the sum of all grants of the connection.
+        connection_credit: bound on what the credit of all streams together may grow by, beyond what each
+            began with.
         depth: nesting of arrays and maps.
         elements: elements of one array or map, and containers of one message.
         pending_output: unsent bytes after which a peer counts as a slow consumer and is dropped.

@@ -10,7 +10,7 @@ from typing import Any
 from protocol.wire import codes
 from protocol.wire.codec import pack
 from protocol.wire.envelope import encode_error
-from protocol.wire.errors import ErrorInfo, Executed
+from protocol.wire.errors import ErrorInfo, Executed, MessageTooLarge
 from protocol.wire.framing import FrameType
 from protocol.wire.outbox import Outbox
 from protocol.wire.subscriber import Policy, Subscriber
@@ -24,17 +24,22 @@ def encode_event(sequence: int, body: bytes, extra: dict[str, Any] | None = None
 class Publications:
     """The subscribers of one connection."""
 
-    __slots__ = ("_outbox", "_subscribers")
+    __slots__ = ("_expected", "_outbox", "_subscribers")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._subscribers: dict[int, Subscriber] = {}
+        self._expected: set[int] = set()  # asked for, and neither accepted nor refused yet
 
     def __contains__(self, stream: int) -> bool:
-        return stream in self._subscribers
+        return stream in self._subscribers or stream in self._expected
 
     def __len__(self) -> int:
-        return len(self._subscribers)
+        return len(self._subscribers) + len(self._expected)
+
+    def expect(self, stream: int) -> None:
+        """Take note of a subscription that was asked for: it counts from now on."""
+        self._expected.add(stream)
 
     def accept(
         self,
@@ -47,7 +52,7 @@ class Publications:
         lost: int = 0,
         extra: dict[str, object] | None = None,
     ) -> None:
-        """Take a subscription.
+        """Take a subscription; nothing happens where it was ended meanwhile.
 
         Args:
             stream: its stream, as `SubReceived` named it.
@@ -58,6 +63,9 @@ class Publications:
             lost: events since the number it named that it will never get.
             extra: the map of the GAP that confirms the subscription.
         """
+        if stream not in self._expected:
+            return
+        self._expected.remove(stream)
         self._subscribers[stream] = Subscriber(stream, policy, limit, credit)
         self._outbox.send(FrameType.GAP, stream, pack([sequence, lost, extra or {}]))
 
@@ -71,10 +79,15 @@ class Publications:
             key: for the policy `latest`, what the event replaces.
 
         Returns:
-            Whether the subscription goes on: False where the policy `disconnect` has ended it.
+            Whether the subscription goes on: False where the policy `disconnect` has ended it, or the
+            event is larger than the other side accepts.
         """
         subscriber = self._subscribers.get(stream)
         if subscriber is None:
+            return False
+        if len(payload) > self._outbox.largest_message:
+            text = str(MessageTooLarge(len(payload), self._outbox.largest_message))
+            self.end(stream, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.YES))
             return False
         if subscriber.offer(sequence, payload, key):
             subscriber.credit.spend(len(payload))
@@ -102,7 +115,9 @@ class Publications:
 
     def end(self, stream: int, error: ErrorInfo | None = None) -> bool:
         """End a subscription with its terminal frame; returns whether there was one."""
-        if self._subscribers.pop(stream, None) is None:
+        if stream in self._expected:
+            self._expected.remove(stream)
+        elif self._subscribers.pop(stream, None) is None:
             return False
         if error is None:
             self._outbox.send(FrameType.END, stream, b"\x90")

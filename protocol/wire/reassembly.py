@@ -25,11 +25,10 @@ class Oversize:
 
 
 class _Partial:
-    __slots__ = ("flags", "kind", "pieces", "size")
+    __slots__ = ("kind", "pieces", "size")
 
-    def __init__(self, kind: int, flags: int) -> None:
+    def __init__(self, kind: int) -> None:
         self.kind = kind
-        self.flags = flags
         self.pieces: list[bytes] = []
         self.size = 0
 
@@ -54,10 +53,6 @@ class Reassembly:
         """Bytes of incomplete messages."""
         return sum(partial.size for partial in self._partial.values() if partial.pieces)
 
-    def discard(self, stream: int) -> None:
-        """Forget a stream's incomplete message: the stream has ended."""
-        self._partial.pop(stream, None)
-
     def add(self, frame: Frame) -> bytes | Oversize | None:
         """Take a frame that has the MORE flag or belongs to a message that had.
 
@@ -75,7 +70,7 @@ class Reassembly:
                 raise RemoteProtocolError(
                     f"more than {OPEN_MESSAGES} messages of several frames at once", GoawayCode.FLOW_CONTROL
                 )
-            partial = self._partial[stream] = _Partial(kind, flags)
+            partial = self._partial[stream] = _Partial(kind)
         elif partial.kind != kind:
             raise RemoteProtocolError(
                 f"stream {stream}: another frame inside a message that was not complete"

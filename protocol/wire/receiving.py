@@ -11,8 +11,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from protocol.wire import codes
-from protocol.wire.codec import unpack
-from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome, decode_error, read_fields
+from protocol.wire.codec import pack, unpack
+from protocol.wire.envelope import (
+    MAX_UNSIGNED,
+    Goaway,
+    Hello,
+    Refuse,
+    Welcome,
+    decode_error,
+    encode_error,
+    read_fields,
+)
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, RemoteProtocolError
 from protocol.wire.events import (
     CallReceived,
@@ -39,13 +48,14 @@ from protocol.wire.events import (
 from protocol.wire.framing import Flag, Frame, FrameType
 from protocol.wire.limits import Limits
 from protocol.wire.reassembly import Oversize
+from protocol.wire.roles import Role, State
 
 if TYPE_CHECKING:
     from protocol.wire.connection import Connection
 
 _BEFORE_WELCOME = {
-    "server": frozenset({FrameType.HELLO, FrameType.PING, FrameType.GOAWAY}),
-    "client": frozenset(
+    Role.SERVER: frozenset({FrameType.HELLO, FrameType.PING, FrameType.GOAWAY}),
+    Role.CLIENT: frozenset(
         {FrameType.WELCOME, FrameType.REFUSE, FrameType.PING, FrameType.PONG, FrameType.GOAWAY}
     ),
 }
@@ -55,8 +65,8 @@ _ONLY_BEFORE_WELCOME = frozenset({FrameType.HELLO, FrameType.WELCOME, FrameType.
 def receive_frame(connection: Connection, frame: Frame) -> Event | None:
     """Take one frame of any type."""
     kind, flags, stream, payload = frame
-    if connection.state.value == "handshake":
-        if kind not in _BEFORE_WELCOME[connection.role.value]:
+    if connection.state is State.HANDSHAKE:
+        if kind not in _BEFORE_WELCOME[connection.role]:
             raise RemoteProtocolError(f"a frame of type {kind:#04x} before the handshake")
     elif kind in _ONLY_BEFORE_WELCOME:
         raise RemoteProtocolError(f"a frame of type {kind:#04x} after the handshake")
@@ -64,9 +74,10 @@ def receive_frame(connection: Connection, frame: Frame) -> Event | None:
     if take is None:
         if flags & Flag.CRITICAL:
             raise RemoteProtocolError(f"critical frame type {kind:#04x} is unknown", GoawayCode.UNSUPPORTED)
-        connection.answer_unimplemented(kind, stream)
+        connection.outbox.control(FrameType.UNIMPLEMENTED, pack([kind, stream]))
         return None
-    if flags & Flag.MORE or stream in connection.reassembly:
+    # A CREDIT answers what came the other way and so may stand inside a message of its stream.
+    if flags & Flag.MORE or (stream in connection.reassembly and kind != FrameType.CREDIT):
         if kind not in _DIVISIBLE:
             raise RemoteProtocolError(f"a frame of type {kind:#04x} cannot be continued")
         message = connection.reassembly.add(frame)
@@ -78,6 +89,11 @@ def receive_frame(connection: Connection, frame: Frame) -> Event | None:
     return take(connection, stream, flags, payload)
 
 
+def _reject(connection: Connection, stream: int, code: str, text: str) -> None:
+    """Answer a call or subscription that is not taken."""
+    connection.outbox.send(FrameType.ERROR, stream, encode_error(ErrorInfo(code, text, Executed.NO)))
+
+
 def _take_oversize(connection: Connection, kind: int, stream: int, size: int) -> Event | None:
     """A message longer than the limit: it fails its stream and nothing else."""
     limit = connection.limits.message
@@ -86,12 +102,12 @@ def _take_oversize(connection: Connection, kind: int, stream: int, size: int) ->
     match kind:
         case FrameType.CALL | FrameType.SUB:
             streams.check_new(stream, stream in streams.taken or stream in connection.publications)
-            connection.refuse_call(stream, codes.MESSAGE_TOO_LARGE, text)
+            _reject(connection, stream, codes.MESSAGE_TOO_LARGE, text)
         case FrameType.RESULT | FrameType.ERROR:
-            owner = streams.opened.pop(stream, None)
-            streams.forget(stream)
+            owner = streams.close(stream)
+            executed = Executed.YES if kind == FrameType.RESULT else Executed.MAYBE
             if owner is not None:
-                return ErrorReceived(owner, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.YES))
+                return ErrorReceived(owner, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, executed))
         case FrameType.DATA:
             owner = streams.opened.get(stream)
             if owner is not None or stream in streams.taken:
@@ -99,6 +115,8 @@ def _take_oversize(connection: Connection, kind: int, stream: int, size: int) ->
         case FrameType.EVENT:
             owner = streams.subscriptions.get(stream)
             if owner is not None:
+                streams.window(stream, grows=False).receive(size)
+                connection.consume(stream, size)
                 return GapReceived(owner, 0, 1, {})
         case _:
             raise RemoteProtocolError(text)
@@ -109,6 +127,9 @@ def _take_oversize(connection: Connection, kind: int, stream: int, size: int) ->
 
 
 def _hello(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    if connection.greeted:
+        raise RemoteProtocolError("a second HELLO")
+    connection.greeted = True
     return HelloReceived(Hello.decode(payload, connection.limits))
 
 
@@ -146,19 +167,18 @@ def take_call(connection: Connection, stream: int, payload: bytes) -> Event | No
             raise RemoteProtocolError("CALL: expected [method, deadline, body] and an optional map")
     if milliseconds is None:
         deadline = None
-    elif milliseconds >= 0:
+    elif 0 <= milliseconds <= MAX_UNSIGNED:
         deadline = milliseconds / 1000
     else:
-        raise RemoteProtocolError("CALL: a negative deadline")
+        raise RemoteProtocolError("CALL: the deadline is no unsigned integer of 64 bits")
     if connection.draining:
-        connection.refuse_call(stream, codes.DRAINING, "this side is closing the connection; connect again")
+        _reject(connection, stream, codes.DRAINING, "this side is closing the connection; connect again")
         return None
     if len(streams.taken) >= connection.limits.open_calls:
         text = f"{connection.limits.open_calls} calls are open already (limits.open_calls)"
-        connection.refuse_call(stream, codes.TOO_MANY_CALLS, text)
+        _reject(connection, stream, codes.TOO_MANY_CALLS, text)
         return None
-    streams.taken.add(stream)
-    streams.last_taken = stream
+    streams.take(stream)
     return CallReceived(stream, method, deadline, body, extra)
 
 
@@ -180,16 +200,13 @@ def read_result(payload: bytes, limits: Limits) -> bytes:
 
 def _result(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     body = read_result(payload, connection.limits)
-    owner = connection.streams.opened.pop(stream, None)
-    connection.streams.forget(stream)
+    owner = connection.streams.close(stream)
     return None if owner is None else ResultReceived(owner, body)
 
 
 def _error(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     error = decode_error(payload, connection.limits)
-    streams = connection.streams
-    owner = streams.opened.pop(stream, None) or streams.subscriptions.pop(stream, None)
-    streams.forget(stream)
+    owner = connection.streams.close(stream)
     return None if owner is None else ErrorReceived(owner, error)
 
 
@@ -205,9 +222,16 @@ def _data(connection: Connection, stream: int, flags: int, payload: bytes) -> Ev
     owner = streams.opened.get(stream)
     if owner is None and stream not in streams.taken:
         return None  # of a stream that has just ended
+    if stream in streams.ended:
+        raise RemoteProtocolError(f"stream {stream}: DATA after END")
     if flags & Flag.HEAD:
+        if streams.existing_window(stream) is not None:
+            raise RemoteProtocolError(f"stream {stream}: a head that is not the first DATA")
+        streams.window(stream)
         (head,) = read_fields("DATA", payload, connection.limits)
         return HeadReceived(stream, owner, head)
+    if not payload:  # costs no credit, so there could be any number
+        raise RemoteProtocolError(f"stream {stream}: DATA without content")
     streams.window(stream).receive(len(payload))
     return DataReceived(stream, owner, payload)
 
@@ -216,13 +240,13 @@ def _end(connection: Connection, stream: int, flags: int, payload: bytes) -> Eve
     (extra,) = read_fields("END", payload, connection.limits)
     streams = connection.streams
     if stream in streams.opened:
-        owner = streams.opened.pop(stream)
-        streams.forget(stream)
-        return EndReceived(stream, owner, extra)
+        return EndReceived(stream, streams.close(stream), extra)
     if stream in streams.taken:
+        if stream in streams.ended:
+            raise RemoteProtocolError(f"stream {stream}: a second END")
+        streams.ended.add(stream)
         return EndReceived(stream, None, extra)
-    streams.subscriptions.pop(stream, None)
-    streams.forget(stream)
+    streams.close(stream)
     return None
 
 
@@ -246,12 +270,13 @@ def _sub(connection: Connection, stream: int, flags: int, payload: bytes) -> Eve
     streams = connection.streams
     streams.check_new(stream, stream in streams.taken or stream in connection.publications)
     if connection.draining:
-        connection.refuse_call(stream, codes.DRAINING, "this side is closing the connection; connect again")
+        _reject(connection, stream, codes.DRAINING, "this side is closing the connection; connect again")
         return None
     if len(connection.publications) >= connection.limits.subscriptions:
         text = f"{connection.limits.subscriptions} subscriptions are open already (limits.subscriptions)"
-        connection.refuse_call(stream, codes.TOO_MANY_CALLS, text)
+        _reject(connection, stream, codes.TOO_MANY_CALLS, text)
         return None
+    connection.publications.expect(stream)
     return SubReceived(stream, topic, extra)
 
 
@@ -282,7 +307,7 @@ def _gap(connection: Connection, stream: int, flags: int, payload: bytes) -> Eve
 def _ping(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     if len(payload) > 64:
         raise RemoteProtocolError("PING: a payload of more than 64 bytes")
-    connection.answer_ping(payload)
+    connection.outbox.control(FrameType.PONG, payload)
     return None
 
 

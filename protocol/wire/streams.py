@@ -20,6 +20,7 @@ class StreamTable:
     Attributes:
         opened: calls that this side opened, with the owner each was given.
         taken: calls that the other side opened.
+        ended: calls in `taken` on which the other side has said END.
         subscriptions: subscriptions that this side opened, with their owners.
         last_taken: the highest id of the other side's that was taken, for GOAWAY.
     """
@@ -32,6 +33,7 @@ class StreamTable:
         "_peer_credit",
         "_pool",
         "_windows",
+        "ended",
         "last_taken",
         "opened",
         "subscriptions",
@@ -48,6 +50,7 @@ class StreamTable:
         self._credits: dict[int, SendCredit] = {}
         self.opened: dict[int, Any] = {}
         self.taken: set[int] = set()
+        self.ended: set[int] = set()
         self.subscriptions: dict[int, Any] = {}
         self.last_taken = 0
 
@@ -83,6 +86,17 @@ class StreamTable:
         """As `window`, or None where nothing was received on the stream, or it has ended."""
         return self._windows.get(stream)
 
+    def take(self, stream: int) -> None:
+        """Take a call that the other side opened."""
+        self.taken.add(stream)
+        # A long CALL may be complete after one with a higher id: GOAWAY names the highest all the same.
+        if not self.last_taken or self.is_later(stream, self.last_taken):
+            self.last_taken = stream
+
+    def is_live(self, stream: int) -> bool:
+        """Whether a call is open, by whichever side."""
+        return stream in self.opened or stream in self.taken
+
     def credit(self, stream: int) -> SendCredit:
         """The account of what this side may send on a stream."""
         credit = self._credits.get(stream)
@@ -90,8 +104,18 @@ class StreamTable:
             credit = self._credits[stream] = SendCredit(self._peer_credit)
         return credit
 
+    def close(self, stream: int) -> Any:
+        """End a call or subscription that this side opened; returns its owner, or None."""
+        owner = self.opened.pop(stream, None)
+        if owner is None:
+            owner = self.subscriptions.pop(stream, None)
+        self.forget(stream)
+        return owner
+
     def forget(self, stream: int) -> None:
         """Close a stream's accounts."""
+        if self.ended:
+            self.ended.discard(stream)
         if self._credits:
             self._credits.pop(stream, None)
         if self._windows:
@@ -100,5 +124,5 @@ class StreamTable:
                 window.close()
 
     def is_later(self, stream: int, last: int) -> bool:
-        """Whether an own id was given out after `last`, with ids wrapping round."""
+        """Whether an id was given out after `last`, with ids wrapping round."""
         return 0 < (stream - last) % (MAX_STREAM + 1) <= MAX_STREAM // 2
