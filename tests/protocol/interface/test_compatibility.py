@@ -198,6 +198,12 @@ def test_a_breaking_difference_is_named(client: Any, server: Any, sentence: str)
     assert differences(contract(**client), contract(**server)) == [sentence]
 
 
+def test_true_is_not_one() -> None:
+    old, new = contract(m=method(a=Literal[True])), contract(m=method(a=Literal[1]))
+    sentence = "Desk.m: parameter a: the client may send True, which the server does not know"
+    assert differences(old, new) == [sentence]
+
+
 def test_a_parameter_may_become_one_that_is_also_given_by_position_but_not_the_reverse() -> None:
     class ByName(Interface, version=(1, 0), name="Desk"):
         async def m(self, *, a: int) -> None: ...

@@ -67,6 +67,7 @@ def round_trip(annotation: Any, value: object) -> Any:
         (tuple, (1, "a")),
         (set[int], {1, 2}),
         (set[Point], {Point(1)}),
+        (set[Point], set()),
         (set[tuple[int, str]], {(1, "a")}),
         (frozenset[str], frozenset({"a"})),
         (set[frozenset[str]], {frozenset({"a"})}),
@@ -200,6 +201,11 @@ def test_what_cannot_be_hashed_is_no_member_and_no_key(annotation: Any, message:
     with pytest.raises(ContractError) as error:
         converter(annotation)
     assert str(error.value) == message
+
+
+def test_members_that_are_not_scalars_travel_as_an_array() -> None:
+    assert converter(set[Point]).encode(set()) == []
+    assert converter(set[int]).encode(set()) == set()
 
 
 def test_a_long_key_is_cut_in_the_path() -> None:

@@ -7,7 +7,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Optional, TypeVar, Union
 from uuid import UUID
 
 import attrs
@@ -322,6 +322,14 @@ def test_two_classes_of_one_name_have_two_descriptions() -> None:
         compiler.converter(make(kind), "test")
     assert len(compiler.types) == 3
     assert "Same" in compiler.types
+
+
+def test_a_generic_class_is_described_alike_however_its_arguments_are_written() -> None:
+    spellings: list[Any] = [Page[int | str | None], Page[Optional[Union[str, int]]]]  # noqa: UP007, UP045
+    for spelling in spellings:
+        compiler = Compiler()
+        compiler.converter(spelling, "test")
+        assert list(compiler.types) == ["Page[int | str | None]"]
 
 
 def test_generated_code_can_be_read_in_a_traceback() -> None:

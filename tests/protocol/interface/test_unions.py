@@ -104,6 +104,11 @@ def test_a_member_arrives_as_itself(annotation: Any, value: object) -> None:
     assert type(arrived) is type(value)
 
 
+def test_an_int_that_a_stranger_sends_is_read_as_the_float_of_the_union() -> None:
+    assert repr(converter(float | str).decode(7)) == "7.0"
+    assert repr(converter(float | int).decode(7)) == "7"
+
+
 def test_classes_carry_their_name_only_where_there_are_two() -> None:
     assert converter(Circle | None).encode(Circle(1.0)) == {"radius": 1.0}
     assert converter(Circle | int).encode(Circle(1.0)) == {"radius": 1.0}
