@@ -168,6 +168,7 @@ class TimeoutSettings:
         reconnect_first: before a client's first attempt to connect again.
         reconnect_factor: each further pause is this many times the one before (no unit).
         reconnect_most: longest pause between two attempts.
+        reconnect_wait: for a call that is made while there is no connection.
     """
 
     SECTION: ClassVar[str] = "timeouts"
@@ -183,6 +184,7 @@ class TimeoutSettings:
         default=1.6, converter=checks.as_float, validator=checks.number(1.0, 10.0)
     )
     reconnect_most: float = _seconds(120.0, 0.01, 86_400.0)
+    reconnect_wait: float = _seconds(30.0, 0.0, 86_400.0)
 
 
 @attrs.frozen
