@@ -1,0 +1,19 @@
+"""The application server: an application's methods, events and files over one TLS port."""
+
+from appserver.application import Application, NotAuthenticated
+from appserver.context import CurrentCall, current_call
+from appserver.server import Server, ServerStatistics, open_server, serve
+from appserver.sessions import Session, SessionInfo
+
+__all__ = [
+    "Application",
+    "CurrentCall",
+    "NotAuthenticated",
+    "Server",
+    "ServerStatistics",
+    "Session",
+    "SessionInfo",
+    "current_call",
+    "open_server",
+    "serve",
+]

@@ -1,0 +1,1 @@
+"""Clients for code without trio; each module is imported by its own name."""

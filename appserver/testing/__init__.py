@@ -1,0 +1,1 @@
+"""Server and client in one process: the loopback harness."""

@@ -1,0 +1,172 @@
+"""A trio loop in a thread of its own, and functions run in it from other threads.
+
+A job's exception goes to whoever waits for the job. Ctrl+C or a timeout in the waiting thread cancels
+the job; closing completes every job that is still waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class PortalClosed(Exception):
+    """The loop's thread has ended, or was ended while the job ran."""
+
+
+class Portal:
+    """Runs async functions for blocking code.
+
+    Args:
+        name: of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started: Future[None] = Future()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._nursery: trio.Nursery | None = None
+        self._jobs: set[Future[Any]] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._started.result()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        trio.run(self._main)
+
+    async def _main(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._token = trio.lowlevel.current_trio_token()
+                self._started.set_result(None)
+                await trio.sleep_forever()
+        finally:
+            self._nursery = None
+            for job in list(self._jobs):
+                if not job.done():
+                    job.set_exception(PortalClosed("the client was closed"))
+
+    def call(self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None) -> T:
+        """Run an async function in the loop and wait for what it returns.
+
+        Args:
+            function: the function.
+            args: its positional arguments.
+            timeout: seconds that it may take; cancelled then.
+
+        Raises:
+            TimeoutError: it took longer.
+            PortalClosed: the loop has ended.
+        """
+        if threading.get_ident() == self._thread.ident:
+            raise RuntimeError("this call blocks the thread that it would need: make it from another one")
+        job = self.start(function, *args, timeout=timeout)
+        try:
+            return job.result.result()
+        except BaseException:
+            if not job.result.done():  # Ctrl+C while waiting
+                job.cancel()
+            raise
+
+    def start(
+        self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None
+    ) -> Job[T]:
+        """Run an async function in the loop without waiting for it.
+
+        Raises:
+            PortalClosed: the loop has ended.
+        """
+        job: Job[T] = Job(self)
+        self._jobs.add(job.result)
+        job.result.add_done_callback(self._jobs.discard)
+        try:
+            if self._token is None:
+                raise trio.RunFinishedError
+            self._token.run_sync_soon(self._begin, job, timeout, function, args)
+        except trio.RunFinishedError as exc:
+            raise PortalClosed("the client was closed") from exc
+        return job
+
+    def post(self, function: Callable[..., object], *args: Any) -> None:
+        """Have a function called in the loop soon; nothing happens where the loop has ended."""
+        if self._token is not None:
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(function, *args)
+
+    def close(self) -> None:
+        """End the loop and its thread; may be called twice, and from the loop's own thread."""
+        self.post(self._end)
+        if threading.get_ident() != self._thread.ident:
+            self._thread.join()
+
+    def _end(self) -> None:
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def _begin(self, job: Job[Any], *args: Any) -> None:
+        if self._nursery is None:
+            job.result.set_exception(PortalClosed("the client was closed"))
+        else:
+            self._nursery.start_soon(self._work, job, *args)
+
+    async def _work(
+        self,
+        job: Job[Any],
+        timeout: float | None,
+        function: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+    ) -> None:
+        scope = job.scope
+        if timeout is not None:
+            scope.deadline = trio.current_time() + timeout
+        try:
+            with scope:
+                result = await function(*args)
+        except trio.Cancelled:
+            raise
+        except BaseException as exc:
+            job.result.set_exception(exc)
+            return
+        if not scope.cancelled_caught:
+            job.result.set_result(result)
+        elif timeout is not None and trio.current_time() >= scope.deadline:
+            job.result.set_exception(TimeoutError(f"it took longer than {timeout:g} s"))
+        else:
+            job.result.set_exception(PortalClosed("the call was cancelled"))
+
+
+class Job(Generic[T]):
+    """One function that runs in a portal's loop.
+
+    Attributes:
+        result: what it returned or raised.
+        scope: around it; belongs to the loop's thread.
+    """
+
+    def __init__(self, portal: Portal) -> None:
+        self.result: Future[T] = Future()
+        self.scope = trio.CancelScope()
+        self._portal = portal
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread."""
+        self._portal.post(self.scope.cancel)

@@ -1,0 +1,428 @@
+"""The client: one server, over one connection after another.
+
+`connect` makes the first connection, or says why it cannot; from then on the client keeps one. A call
+that is open when the connection is lost fails, saying whether it may have run; a call that is made while
+there is none waits for the next one. Proxies and subscriptions go on over all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from appclient.backoff import Backoff
+from appclient.connecting import Connector, Established
+from appclient.errors import Closed, ConnectError, HandshakeFailed, InterfaceMismatch, NotConnected, Refused
+from appclient.state import ConnectionState, StateBoard, StateChange
+from protocol.interface import EventSpec, Interface, Method, contract_of, make_proxy
+from protocol.peer import EventQueue, Peer, PeerCaller, Service
+from protocol.settings import Settings, load_settings
+from protocol.transport import Address, Security, TransportError
+from protocol.wire.envelope import Goaway, Welcome
+from protocol.wire.errors import GoawayCode
+
+logger = logging.getLogger("appclient")
+
+InterfaceT = TypeVar("InterfaceT", bound=Interface)
+
+BUSY_AFTER = 2.0
+"""Seconds without an answer, while calls are open, after which the state is `busy`."""
+
+
+@attrs.frozen
+class ClientStatistics:
+    """A snapshot of one client.
+
+    Attributes:
+        state: of the connection.
+        session: id of the session, empty without a connection.
+        connections: connections made so far.
+        calls: calls that are open.
+    """
+
+    state: ConnectionState
+    session: str
+    connections: int
+    calls: int
+
+
+class Client:
+    """A connection to an application server; `connect` makes one.
+
+    Attributes:
+        address: of the server.
+    """
+
+    def __init__(self, connector: Connector, service: Service, *, settings: Settings) -> None:
+        self.address = connector.address
+        self._connector = connector
+        self._service = service
+        self._settings = settings
+        self._board = StateBoard()
+        self._backoff = Backoff(settings.timeouts, random.Random())
+        self._caller = PeerCaller(self)
+        self._limiter = trio.CapacityLimiter(settings.limits.worker_threads)
+        self._subscriptions: list[EventQueue] = []
+        self._peer: Peer | None = None
+        self._welcome: Welcome | None = None
+        self._mismatches: dict[str, InterfaceMismatch] = {}
+        self._unchecked: set[str] = set()  # interfaces whose description the server was not asked for yet
+        self._connections = 0
+        self._failure: Exception | None = None
+        self._closing = False
+
+    # What an application does with it
+
+    def use(self, cls: Callable[..., InterfaceT]) -> InterfaceT:
+        """A proxy of one of the server's interfaces.
+
+        Args:
+            cls: the contract class.
+
+        Raises:
+            InterfaceMismatch: the server does not have it, or in another major version.
+        """
+        contract = contract_of(cls)  # type: ignore[arg-type]
+        self._connector.interfaces[contract.name] = contract
+        if self._welcome is not None:
+            offer = self._connector.check_offered(contract, self._welcome)
+            if offer.fingerprint != contract.fingerprint:
+                self._unchecked.add(contract.name)  # the first call asks what differs
+        self._service.errors.add(contract)
+        return make_proxy(cls, self._caller)
+
+    @property
+    def state(self) -> ConnectionState:
+        """How the connection is."""
+        return self._board.current.state
+
+    @property
+    def last_change(self) -> StateChange:
+        """The last change of the state, with its reason."""
+        return self._board.current
+
+    async def wait_state(self, *states: ConnectionState) -> StateChange:
+        """Wait until the state is one of those given."""
+        return await self._board.wait(*states)
+
+    async def states(self) -> AsyncIterator[StateChange]:
+        """Iterate over the changes of the state, beginning with the present one."""
+        yield self._board.current
+        while True:
+            yield await self._board.wait_change()
+
+    def on_state(self, listener: Callable[[StateChange], object]) -> None:
+        """Have a function called with every change of the state."""
+        self._board.listen(listener)
+
+    @property
+    def security(self) -> Security | None:
+        """What the connection negotiated; None without one."""
+        return self._peer.transport.security if self._peer is not None else None
+
+    @property
+    def session(self) -> str:
+        """The session's id, which the server's log names; empty before the first connection."""
+        return self._welcome.session if self._welcome is not None else ""
+
+    @property
+    def application(self) -> str:
+        """The name of the server's application."""
+        return self._welcome.application if self._welcome is not None else ""
+
+    async def describe(self, interface: str | None = None) -> dict[str, Any]:
+        """The server's interfaces as plain values: methods, parameters, types, events, errors.
+
+        Args:
+            interface: name of one; all without it.
+        """
+        peer = await self._wait_peer("rpc.describe")
+        return await self._connector.describe(peer, interface)
+
+    async def ping(self) -> float:
+        """Ask the server for a sign of life; returns the seconds it took."""
+        return await (await self._wait_peer("ping")).ping()
+
+    def statistics(self) -> ClientStatistics:
+        """A snapshot."""
+        calls = len(self._peer.connection.streams.opened) if self._peer is not None else 0
+        return ClientStatistics(self.state, self.session, self._connections, calls)
+
+    # What proxies ask of it: `protocol.peer.calling.Connections`
+
+    def peer_nowait(self) -> Peer | None:
+        """The connection, where it takes calls now."""
+        peer = self._peer
+        if peer is None or peer.ended or peer.goaway is not None:
+            return None
+        if self._mismatches or self._unchecked:
+            return None
+        return peer
+
+    async def wait_peer(self, method: Method | EventSpec) -> Peer:
+        """Wait for a connection that takes calls."""
+        peer = await self._wait_peer(method.qualified)
+        if method.interface in self._unchecked:
+            contract = self._connector.interfaces[method.interface]
+            described = await self._connector.describe(peer, method.interface)
+            mismatch = self._connector.compare(contract, described.get(method.interface))
+            if mismatch is not None:
+                self._mismatches[method.interface] = mismatch
+            self._unchecked.discard(method.interface)
+        if method.interface in self._mismatches:
+            raise self._mismatches[method.interface]
+        return peer
+
+    async def _wait_peer(self, what: str) -> Peer:
+        limit = self._settings.timeouts.reconnect_wait
+        with trio.move_on_after(limit):
+            while True:
+                if self._failure is not None:
+                    raise self._failure
+                if self._closing:
+                    raise Closed(str(self.address), "this client was closed", "Connect again")
+                peer = self._peer
+                if peer is not None and not peer.ended and peer.goaway is None:
+                    return peer
+                await self._board.wait_change()
+        raise NotConnected(
+            str(self.address),
+            f"{what} waited {limit:g} s for a connection (timeouts.reconnect_wait); {self.last_change.reason}",
+            "It was not executed: try again when the server can be reached",
+        )
+
+    async def subscribe(self, queue: EventQueue) -> None:
+        """Attach a subscription to this connection and all later ones."""
+        peer = await self.wait_peer(queue.spec)
+        self._subscriptions.append(queue)
+        queue.attach(peer)
+
+    def unsubscribe(self, queue: EventQueue) -> None:
+        """End a subscription."""
+        if queue in self._subscriptions:
+            self._subscriptions.remove(queue)
+        queue.detach()
+
+    # The life of the connection
+
+    async def open(self) -> Established:
+        """Make the first connection.
+
+        Raises:
+            TransportError: the network or TLS failed.
+            ConnectError: the server cannot be worked with.
+        """
+        established = await self._connector.establish()
+        self._connections += 1
+        return established
+
+    async def keep(self, established: Established) -> None:
+        """Serve one connection after another, until the client is closed or refused."""
+        while True:
+            reason = await self._serve(established)
+            if self._closing or self._failure is not None:
+                return
+            again = await self._reconnect(reason)
+            if again is None:
+                return
+            established = again
+
+    async def _serve(self, established: Established) -> str:
+        peer = Peer(
+            established.transport,
+            established.connection,
+            self._service,
+            limiter=self._limiter,
+            timeouts=self._settings.timeouts,
+            owner=self,
+        )
+        self._welcome = established.welcome
+        self._mismatches = established.mismatches
+        self._unchecked.clear()
+        self._peer = peer
+        peer.on_goaway = self._take_goaway
+        self._backoff.reset()
+        for queue in self._subscriptions:
+            queue.attach(peer)
+        self._board.set(ConnectionState.CONNECTED)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_answers, peer)
+                reason = await peer.run(established.events)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._peer = None
+            with trio.CancelScope(shield=True):
+                await peer.transport.aclose(self._settings.timeouts.close)
+        return reason
+
+    async def _watch_answers(self, peer: Peer) -> None:
+        """Tell a busy server from a lost one: open calls, no byte for a while, no answer to a ping."""
+        while True:
+            await trio.sleep(BUSY_AFTER)
+            silent = trio.current_time() - peer.connection.last_received
+            if not peer.connection.streams.opened or silent < BUSY_AFTER:
+                continue
+            with trio.move_on_after(BUSY_AFTER) as scope:
+                await peer.ping()
+            if scope.cancelled_caught:
+                self._board.set(ConnectionState.BUSY, "the server does not answer at the moment")
+                await peer.ping()
+                self._board.set(ConnectionState.CONNECTED)
+
+    def _take_goaway(self, goaway: Goaway) -> None:
+        """The server ends the connection: open calls go on, the next ones wait for the next connection."""
+        if goaway.code is GoawayCode.KICKED:
+            self._fail(
+                ConnectError(str(self.address), goaway.text, "Ask the administrator, then connect again")
+            )
+        else:
+            self._board.set(ConnectionState.RECONNECTING, goaway.text)
+
+    def _fail(self, error: Exception) -> None:
+        """Give up for good."""
+        self._failure = error
+        for queue in self._subscriptions:
+            queue.fail(error)
+        self._board.set(ConnectionState.REFUSED, str(error))
+
+    async def _reconnect(self, reason: str) -> Established | None:
+        """Try until a server welcomes the client again; None where it must not try further."""
+        while True:
+            delay = self._backoff.next()
+            self._board.set(ConnectionState.RECONNECTING, reason, retry_in=delay)
+            logger.info("reconnecting", extra={"address": str(self.address), "reason": reason, "in": delay})
+            await trio.sleep(delay)
+            try:
+                return await self.open()
+            except Refused as exc:
+                if exc.retry_after is None:
+                    self._fail(exc)
+                    return None
+                reason = str(exc)
+            except HandshakeFailed as exc:
+                reason = str(exc)
+            except TransportError as exc:
+                if exc.permanent:
+                    self._fail(exc)
+                    return None
+                reason = str(exc)
+            except Exception as exc:  # the certificate or the interface: trying again will not help
+                self._fail(exc)
+                return None
+
+    def close(self) -> None:
+        """End the connection; open calls fail."""
+        self._closing = True
+        error = Closed(str(self.address), "this client was closed", "Connect again")
+        for queue in self._subscriptions:
+            queue.fail(error)
+        if self._peer is not None:
+            self._peer.end("this client was closed")
+        self._board.set(ConnectionState.CLOSED)
+
+
+def as_settings(settings: Settings | Path | str | None) -> tuple[Settings, Path | None]:
+    """Settings, and the folder of the file they come from.
+
+    Args:
+        settings: an object, a settings file, or None for the defaults: nothing is read from the working
+            directory unasked, for whoever can write there could turn encryption off.
+    """
+    if isinstance(settings, Settings):
+        return settings, None
+    if settings is None:
+        return Settings(), None
+    path = Path(settings)
+    return load_settings(path).settings, path.resolve().parent
+
+
+@asynccontextmanager
+async def connect(
+    address: str | Address | None = None,
+    *,
+    resources: Path | str | None = None,
+    settings: Settings | Path | str | None = None,
+    application: str = "",
+    credentials: Mapping[str, object] | None = None,
+    interfaces: Sequence[type[Interface]] = (),
+    serve: Sequence[object] = (),
+) -> AsyncIterator[Client]:
+    """Connect to an application server.
+
+    For example::
+
+        async with connect("appserver://orders.example:19813", resources="client/Resources") as server:
+            orders = server.use(Orders)
+            print(await orders.find(7))
+
+    Args:
+        address: `appserver://host:port/?pin=sha256:...`, or `host:port`, or `host`; without one it is
+            taken from the settings.
+        resources: the client's Resources folder, with the certificates it trusts.
+        settings: the shared `settings.toml`, or settings; the defaults (encryption on) without.
+        application: what this client calls itself in the server's lists.
+        credentials: what the application's sign-in takes.
+        interfaces: contracts to be checked against the server's before this returns.
+        serve: implementations that the server may call back.
+
+    Raises:
+        TransportError: the network, TLS or the server's certificate: one class for each cause.
+        ResourcesError: a file in the Resources folder cannot be used.
+        ConnectError: the server refused, or its interfaces differ.
+    """
+    read, folder = as_settings(settings)
+    connector = Connector.build(
+        address,
+        resources=Path(resources) if resources is not None else None,
+        settings=read,
+        folder=folder,
+        application=application,
+        credentials=credentials or {},
+    )
+    async with run_client(connector, settings=read, interfaces=interfaces, serve=serve) as client:
+        yield client
+
+
+@asynccontextmanager
+async def run_client(
+    connector: Connector,
+    *,
+    settings: Settings,
+    interfaces: Sequence[type[Interface]] = (),
+    serve: Sequence[object] = (),
+) -> AsyncIterator[Client]:
+    """Run a client on whatever a connector connects to: `connect` without its look-ups, for harnesses."""
+    service = Service()
+    for implementation in serve:
+        service.add(implementation)
+    client = Client(connector, service, settings=settings)
+    for cls in interfaces:
+        client.use(cls)
+    established = await client.open()
+    for mismatch in established.mismatches.values():
+        await established.transport.aclose()
+        raise mismatch
+    service.topics.bind_loop()
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.keep, established)
+        await client.wait_state(*(set(ConnectionState) - {ConnectionState.CONNECTING}))
+        try:
+            yield client
+        except trio.Cancelled:
+            raise
+        except BaseException as exc:
+            failure = exc
+        finally:
+            client.close()
+        # `keep` sees that and returns.
+    if failure is not None:
+        raise failure

@@ -1,0 +1,82 @@
+"""Why a client has no connection, beyond what the transport and the certificates say.
+
+What fails below has its own classes (`protocol.transport.TransportError`, `protocol.certs.ResourcesError`
+and `TrustError`): the network, the switch mixed up, the server's certificate. All of them name the
+address, the cause and the next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.wire.envelope import Refuse
+
+
+class ConnectError(Exception):
+    """The server was reached, and this client cannot work with it.
+
+    Attributes:
+        address: of the server.
+        cause: what happened.
+        next_step: what to do.
+    """
+
+    def __init__(self, address: str, cause: str, next_step: str) -> None:
+        super().__init__(address, cause, next_step)
+        self.address = address
+        self.cause = cause
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.address}: {self.cause}. {self.next_step}"
+
+
+class Refused(ConnectError):
+    """The server refused this client.
+
+    Attributes:
+        code: stable string.
+        reference: under which the administrator finds the refusal in the server's log.
+        retry_after: seconds after which another try makes sense, or None.
+    """
+
+    def __init__(self, address: str, refuse: Refuse) -> None:
+        reference = f" with the reference {refuse.reference}" if refuse.reference else ""
+        super().__init__(address, refuse.text, f"Ask the administrator{reference}")
+        self.code = refuse.code
+        self.reference = refuse.reference
+        self.retry_after = refuse.retry_after
+
+
+class InterfaceMismatch(ConnectError):
+    """The server's interface is not the one this client was written against.
+
+    Attributes:
+        interface: its name.
+        differences: one sentence for each breaking difference.
+    """
+
+    def __init__(self, address: str, interface: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            address,
+            f"the interface {interface} differs: {'; '.join(differences)}",
+            "Update the client or the server",
+        )
+        self.interface = interface
+        self.differences = tuple(differences)
+
+
+class HandshakeFailed(ConnectError):
+    """The server did not complete the handshake."""
+
+
+class EncryptionDowngrade(ConnectError):
+    """This client has seen the server encrypted before and will not talk to it in plain text."""
+
+
+class NotConnected(ConnectError):
+    """There was no connection for a call, for longer than `timeouts.reconnect_wait`; it was not executed."""
+
+
+class Closed(ConnectError):
+    """The client was closed."""

@@ -1,0 +1,193 @@
+"""One accepted connection, from its first octet to its end.
+
+This is the barrier: whatever goes wrong with a connection, its peer or its handlers ends here, as one
+log line, and never reaches the listener or another client.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import attrs
+import trio
+
+from appserver.application import Application, NotAuthenticated
+from appserver.sessions import Session, SessionTable
+from protocol.peer import HandshakeEnded, Peer, receive_hello, send_pending
+from protocol.settings import TimeoutSettings
+from protocol.transport import Transport, TransportError
+from protocol.wire import codes
+from protocol.wire.connection import Connection, Role
+from protocol.wire.envelope import PROTOCOL_VERSION, Hello, Refuse, Welcome
+from protocol.wire.errors import RemoteProtocolError
+from protocol.wire.limits import Limits
+
+logger = logging.getLogger("appserver.connections")
+
+
+@attrs.frozen
+class ConnectionRules:
+    """What holds for every connection of a server.
+
+    Attributes:
+        limits: what the server accepts.
+        timeouts: how long it waits for what.
+    """
+
+    limits: Limits
+    timeouts: TimeoutSettings
+
+
+class ClientTask:
+    """Serves one connection after another, each in a task of its own.
+
+    Args:
+        application: what is served.
+        sessions: where a connection appears once it is welcome.
+        rules: limits and timeouts; read for each new connection.
+        limiter: worker threads for `def` handlers.
+        draining: whether the server is stopping.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        sessions: SessionTable,
+        rules: ConnectionRules,
+        *,
+        limiter: trio.CapacityLimiter,
+        draining: Callable[[], bool],
+    ) -> None:
+        self._application = application
+        self._sessions = sessions
+        self._rules = rules
+        self._limiter = limiter
+        self._draining = draining
+
+    async def serve(self, transport: Transport, signed_in: Callable[[], object] = lambda: None) -> None:
+        """Serve one connection to its end.
+
+        Args:
+            transport: connected, with TLS established where there is any.
+            signed_in: called when the client has been welcomed.
+        """
+        rules = self._rules
+        connection = Connection(
+            Role.SERVER, rules.limits, ping_interval=rules.timeouts.ping, now=trio.current_time()
+        )
+        address = transport.peer_address
+        try:
+            with trio.move_on_after(rules.timeouts.first_frame) as scope:
+                session, events = await self._welcome(transport, connection)
+            if scope.cancelled_caught:
+                logger.info("no HELLO in time", extra={"peer": address})
+                return
+            if session is None:
+                return
+            signed_in()
+            peer = Peer(
+                transport,
+                connection,
+                self._application.service,
+                limiter=self._limiter,
+                timeouts=rules.timeouts,
+                owner=session,
+            )
+            session.attach(peer)
+            self._sessions.add(session)
+            logger.info("client connected", extra=_facts(session))
+            try:
+                reason = await peer.run(events)
+            finally:
+                self._sessions.remove(session)
+            logger.info("client left", extra={**_facts(session), "reason": reason})
+        except RemoteProtocolError as exc:
+            logger.warning("not a client of ours", extra={"peer": address, "finding": str(exc)})
+        except (TransportError, HandshakeEnded) as exc:
+            logger.info("connection ended in its handshake", extra={"peer": address, "finding": str(exc)})
+        except Exception:
+            logger.exception("connection failed", extra={"peer": address})
+        finally:
+            with trio.CancelScope(shield=True):
+                await transport.aclose()
+
+    async def _welcome(self, transport: Transport, connection: Connection) -> tuple[Session | None, list]:  # type: ignore[type-arg]
+        """Answer HELLO; returns no session where the client was refused."""
+        received, events = await receive_hello(transport, connection)
+        hello = received.hello
+        principal = ""
+        refuse = self._check(hello)
+        if refuse is None and self._application.authenticate is not None:
+            try:
+                principal = await self._application.authenticate(hello.credentials, transport.peer_address)
+            except NotAuthenticated as exc:
+                refuse = Refuse(codes.NOT_AUTHENTICATED, str(exc), _reference())
+        if refuse is not None:
+            logger.warning(
+                "client refused",
+                extra={
+                    "peer": transport.peer_address,
+                    "code": refuse.code,
+                    "text": refuse.text,
+                    "reference": refuse.reference,
+                },
+            )
+            connection.refuse(refuse)
+            await send_pending(transport, connection)
+            return None, []
+        session = Session(
+            transport.peer_address,
+            principal=principal,
+            application=hello.application,
+            security=transport.security,
+        )
+        welcome = Welcome(
+            session.id,
+            secrets.token_bytes(16),
+            application=self._application.name,
+            interfaces=self._application.service.offers(hello.interfaces),
+            limits=self._rules.limits,
+            time=datetime.now(UTC),
+        )
+        connection.welcome(welcome, hello.limits)
+        await send_pending(transport, connection)
+        return session, events
+
+    def _check(self, hello: Hello) -> Refuse | None:
+        """Why a client cannot be served, or None."""
+        if self._draining():
+            return Refuse(codes.DRAINING, "the server is stopping", _reference(), retry_after=1.0)
+        if PROTOCOL_VERSION not in hello.versions:
+            text = (
+                f"this server speaks protocol version {PROTOCOL_VERSION}, the client {list(hello.versions)}"
+            )
+            return Refuse(codes.UNSUPPORTED_VERSION, text, _reference())
+        contracts = self._application.service.contracts
+        for name, offer in hello.interfaces.items():
+            contract = contracts.get(name)
+            if contract is None:
+                text = f"this server has no interface {name}; it has {', '.join(contracts) or 'none'}"
+                return Refuse(codes.INTERFACE_VERSION, text, _reference())
+            if contract.version[0] not in [major for major, _ in offer.versions]:
+                wanted = ", ".join(f"{major}.{minor}" for major, minor in offer.versions)
+                served = f"{contract.version[0]}.{contract.version[1]}"
+                text = f"the client uses {name} {wanted}, this server has {served}"
+                return Refuse(codes.INTERFACE_VERSION, text, _reference())
+        return None
+
+
+def _reference() -> str:
+    """What the user reads out to the administrator, who finds it in the log."""
+    return secrets.token_hex(4)
+
+
+def _facts(session: Session) -> dict[str, object]:
+    return {
+        "session": session.id,
+        "peer": session.peer_address,
+        "principal": session.principal,
+        "encrypted": session.security.encrypted,
+    }

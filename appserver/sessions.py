@@ -1,0 +1,116 @@
+"""Who is connected: one `Session` for each client, and the table of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import attrs
+
+from protocol.interface import Interface, make_proxy
+from protocol.peer import OnePeer, Peer, PeerCaller, PeerStatistics
+from protocol.transport import Security
+from protocol.wire.errors import GoawayCode
+
+InterfaceT = TypeVar("InterfaceT", bound=Interface)
+
+
+@attrs.frozen
+class SessionInfo:
+    """A snapshot of one session, for lists.
+
+    Attributes:
+        id: name of the session.
+        principal: who the client is, empty without sign-in.
+        application: what the client calls itself; not verified.
+        connected: since when, UTC.
+        security: what the connection negotiated.
+        connection: its traffic now.
+    """
+
+    id: str
+    principal: str
+    application: str
+    connected: datetime
+    security: Security
+    connection: PeerStatistics
+
+
+class Session:
+    """One client, from its WELCOME to the end of its connection.
+
+    Attributes:
+        id: name of the session, unique while the server runs.
+        principal: who the client is, as `authenticate` said; empty without.
+        application: what the client calls itself; not verified.
+        peer_address: where it connects from.
+        security: what the connection negotiated.
+        connected: since when, UTC.
+    """
+
+    def __init__(self, peer_address: str, *, principal: str, application: str, security: Security) -> None:
+        self.id = secrets.token_hex(6)
+        self.principal = principal
+        self.application = application
+        self.peer_address = peer_address
+        self.security = security
+        self.connected = datetime.now(UTC)
+        self._peer: Peer | None = None
+
+    def attach(self, peer: Peer) -> None:
+        """Take the connection."""
+        self._peer = peer
+
+    @property
+    def peer(self) -> Peer:
+        """The connection."""
+        assert self._peer is not None
+        return self._peer
+
+    def use(self, cls: Callable[..., InterfaceT]) -> InterfaceT:
+        """A proxy of an interface that this client serves: the way to call it back.
+
+        Args:
+            cls: the contract class.
+        """
+        return make_proxy(cls, PeerCaller(OnePeer(self.peer)))
+
+    def kick(self, text: str) -> None:
+        """End the session; the client is told why and does not come back by itself.
+
+        Args:
+            text: a sentence for the user.
+        """
+        self.peer.leave(GoawayCode.KICKED, text)
+
+    def info(self) -> SessionInfo:
+        """A snapshot."""
+        return SessionInfo(
+            self.id, self.principal, self.application, self.connected, self.security, self.peer.statistics()
+        )
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} of {self.principal or self.peer_address}>"
+
+
+class SessionTable:
+    """The sessions of one server."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+
+    def add(self, session: Session) -> None:
+        """Take a session in."""
+        self._sessions[session.id] = session
+
+    def remove(self, session: Session) -> None:
+        """Forget a session."""
+        self._sessions.pop(session.id, None)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
