@@ -27,7 +27,7 @@ def differences(client: Mapping[str, Any], server: Mapping[str, Any]) -> list[st
         server: description of the side that implements.
     """
     try:
-        return _Comparison(client, server).run()
+        return list(dict.fromkeys(_Comparison(client, server).run()))  # a structure used twice is named once
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         return ["the description that the other side sent cannot be read"]
 

@@ -27,7 +27,7 @@ class Reading:
     sender_types: Mapping[str, Any]
     receiver: str
     receiver_types: Mapping[str, Any]
-    _pairs: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    _pairs: dict[tuple[str, str], list[str]] = attrs.field(factory=dict, init=False)
 
     def problems(self, sent: Any, read: Any, where: str) -> list[str]:
         """Return a sentence for each reason why values cannot be read.
@@ -117,9 +117,10 @@ class Reading:
         return found
 
     def _structures(self, sent: str, read: str, where: str) -> list[str]:
-        if (sent, read) in self._pairs:
-            return []
-        self._pairs.add((sent, read))
+        known = self._pairs.get((sent, read))
+        if known is not None:
+            return known
+        self._pairs[sent, read] = []  # while it is being compared, see the head of the module
         fields = {field["name"]: field for field in self.sender_types[sent]["fields"]}
         found: list[str] = []
         for field in self.receiver_types[read]["fields"]:
@@ -131,6 +132,7 @@ class Reading:
                 found.append(
                     f"{here}: the {self.receiver} needs this field, the {self.sender} does not send it"
                 )
+        self._pairs[sent, read] = found
         return found
 
 

@@ -232,6 +232,13 @@ def test_structures_that_contain_themselves_are_compared_once() -> None:
     ]
 
 
+def test_a_structure_used_twice_is_named_once() -> None:
+    pair, newer = structure("Pair", a=OLD, b=OLD), structure("Pair", a=WITH_FIELD, b=WITH_FIELD)
+    assert differences(contract(m=method(p=pair)), contract(m=method(p=newer))) == [
+        "Desk.m: parameter p.a.note: the server needs this field, the client does not send it"
+    ]
+
+
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return where every value inside a description stands."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -241,6 +242,16 @@ def test_an_enum_of_other_values_cannot_travel() -> None:
     with pytest.raises(ContractError) as error:
         converter(Shape)
     assert str(error.value) == "test: Shape.POINT is (1, 2): an enum travels by str or int values"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type X = ...` is new in Python 3.12")
+def test_a_type_alias_stands_for_its_type() -> None:
+    namespace: dict[str, Any] = {}
+    exec("type Number = int\ntype Many[T] = list[T] | None", namespace)
+    assert round_trip(namespace["Number"], 7) == 7
+    assert round_trip(namespace["Many"][str], ["a"]) == ["a"]
+    with pytest.raises(InvalidValue, match=r"^it\[0\]: expected str, got int$"):
+        round_trip(namespace["Many"][str], [7])
 
 
 def test_a_path_travels_with_forward_slashes() -> None:
