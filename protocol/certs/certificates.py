@@ -1,0 +1,269 @@
+"""Certificates: reading them from PEM, the facts that people want to see, and what is wrong with one.
+
+The checks here are those that a server makes on its own files, before a client meets them. What a
+client makes of a server's certificate is OpenSSL's decision (`context`), or the pin's (`pins`).
+
+Source: RFC 5280 (fields and extensions), RFC 7469 section 2.4 (SHA-256 of the public key's info).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from protocol.certs import errors
+from protocol.certs.keys import weakness
+from protocol.certs.pem import read_blocks
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from protocol.certs.keys import PrivateKey
+
+FINGERPRINT_PREFIX = "sha256:"
+
+_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
+_BROKEN_HASHES = {"md5", "sha1"}
+_RENEW = "Renew the certificate"
+
+
+@attrs.frozen(kw_only=True)
+class CertificateFacts:
+    """What there is to know of a certificate. All of it is public.
+
+    Attributes:
+        subject: distinguished name, as RFC 4514 writes it.
+        names: host names and IP addresses that it is for.
+        issuer: distinguished name of who signed it.
+        not_before: begin of its time, UTC.
+        not_after: end of its time, UTC.
+        fingerprint: "sha256:" and 64 hex digits, of the public key: it outlives a renewal.
+    """
+
+    subject: str
+    names: tuple[str, ...]
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+
+
+def load_certificates(path: Path) -> tuple[Certificate, ...]:
+    """Read the certificates of a PEM file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The certificates in the file's order, at least one.
+
+    Raises:
+        ResourcesError: one of its classes.
+    """
+    from cryptography import x509
+
+    certificates = []
+    for block in read_blocks(path):
+        if block.label not in _LABELS:
+            raise errors.WrongContents(
+                path,
+                f"certificates are expected, it holds a {block.label}",
+                "Keep certificates and keys in files of their own",
+            )
+        try:
+            certificates.append(x509.load_der_x509_certificate(block.content))
+        except ValueError as error:
+            raise errors.DamagedPem(path, "a certificate in it is damaged", "Copy it again") from error
+    return tuple(certificates)
+
+
+def encode_certificate(certificate: Certificate) -> bytes:
+    """Write a certificate as DER."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.DER)
+
+
+def facts_of(certificate: Certificate) -> CertificateFacts:
+    """Gather the facts of a certificate."""
+    return CertificateFacts(
+        subject=certificate.subject.rfc4514_string(),
+        names=names_of(certificate),
+        issuer=certificate.issuer.rfc4514_string(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        fingerprint=key_fingerprint(certificate.public_key()),
+    )
+
+
+def names_of(certificate: Certificate) -> tuple[str, ...]:
+    """List the host names and IP addresses of a certificate; its common name is none of them."""
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return (
+        *names.get_values_for_type(x509.DNSName),
+        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def purposes_of(certificate: Certificate) -> frozenset[str] | None:
+    """List what a certificate is for: of "server", "client" and "other"; None where it does not say."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
+
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+    words = {Usage.SERVER_AUTH: "server", Usage.CLIENT_AUTH: "client"}
+    if Usage.ANY_EXTENDED_KEY_USAGE in usages:
+        return frozenset(words.values())
+    return frozenset(words.get(usage, "other") for usage in usages)
+
+
+def spki_fingerprint(der: bytes) -> str:
+    """Compute the fingerprint of a certificate's public key: what a pin is compared with.
+
+    Args:
+        der: a certificate; need not be trusted.
+
+    Returns:
+        "sha256:" and 64 hex digits, over the DER of its SubjectPublicKeyInfo.
+
+    Raises:
+        ValueError: this is no certificate.
+    """
+    from cryptography import x509
+
+    return key_fingerprint(x509.load_der_x509_certificate(der).public_key())
+
+
+def key_fingerprint(public_key: object) -> str:
+    """Compute the fingerprint of a public key, as `spki_fingerprint` does."""
+    return FINGERPRINT_PREFIX + hashlib.sha256(_public_bytes(public_key)).hexdigest()
+
+
+def check_times(path: Path, certificates: Sequence[Certificate], now: datetime) -> None:
+    """Check that certificates are in their time.
+
+    Raises:
+        ExpiredCertificate: the first that is over.
+        NotYetValidCertificate: the first that has not begun.
+    """
+    for certificate in certificates:
+        name = _name(certificate)
+        if now > certificate.not_valid_after_utc:
+            ended = certificate.not_valid_after_utc
+            raise errors.ExpiredCertificate(path, f"{name} expired on {ended:%Y-%m-%d %H:%M} UTC", _RENEW)
+        if now < certificate.not_valid_before_utc:
+            begins = certificate.not_valid_before_utc
+            raise errors.NotYetValidCertificate(
+                path,
+                f"{name} is not valid before {begins:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} UTC here",
+                "Set this machine's clock, or wait",
+            )
+
+
+def check_chain(path: Path, certificates: Sequence[Certificate], key: PrivateKey | None) -> None:
+    """Check that the first certificate is the key's, and each of the others signed the one before it.
+
+    Args:
+        path: the file they come from.
+        certificates: in the file's order.
+        key: the private key, or None where there is none to compare with.
+
+    Raises:
+        KeyMismatch: no certificate is the key's.
+        WrongChainOrder: one is, but in the wrong place, or one does not belong there.
+    """
+    if key is not None:
+        own = _public_bytes(key.public_key())
+        matches = [_public_bytes(certificate.public_key()) == own for certificate in certificates]
+        if not any(matches):
+            raise errors.KeyMismatch(
+                path,
+                "the private key beside it is not the key of this certificate",
+                "Put the key and the certificate that belong together there",
+            )
+        if not matches[0]:
+            raise errors.WrongChainOrder(
+                path,
+                f"the server's own certificate is number {matches.index(True) + 1} in it",
+                "Put the server's certificate first, then the one that signed it, and so on",
+            )
+    for position, (lower, upper) in enumerate(itertools.pairwise(certificates), start=2):
+        try:
+            lower.verify_directly_issued_by(upper)
+        except Exception as error:  # ValueError, TypeError or InvalidSignature: all say that it did not
+            raise errors.WrongChainOrder(
+                path,
+                f"certificate {position} ({_name(upper)}) did not sign the one before it",
+                "Put each certificate before the one that signed it, and remove those that belong elsewhere",
+            ) from error
+
+
+def check_strength(path: Path, certificates: Sequence[Certificate]) -> None:
+    """Check keys and signatures.
+
+    Raises:
+        WeakKey: a key is too short, or a signature rests on a hash that is broken.
+    """
+    for certificate in certificates:
+        finding = weakness(certificate.public_key())
+        algorithm = certificate.signature_hash_algorithm
+        # Nobody relies on the signature that a certificate gives itself.
+        if algorithm is not None and algorithm.name in _BROKEN_HASHES and not is_self_signed(certificate):
+            finding = f"its signature uses {algorithm.name.upper()}, which is broken"
+        if finding:
+            raise errors.WeakKey(
+                path, f"{_name(certificate)}: {finding}", "Get a new certificate with a stronger key"
+            )
+
+
+def check_server_leaf(path: Path, certificate: Certificate) -> None:
+    """Check that a certificate names hosts and is for a server.
+
+    Raises:
+        NoNames: it has no subject alternative name; a common name counts nowhere any more (RFC 9525).
+        WrongPurpose: it is for something else.
+    """
+    if not names_of(certificate):
+        raise errors.NoNames(
+            path,
+            "the certificate has no subject alternative name, so no client will accept it",
+            "Get one with the server's host names and addresses as subject alternative names",
+        )
+    purposes = purposes_of(certificate)
+    if purposes is not None and "server" not in purposes:
+        raise errors.WrongPurpose(
+            path, "the certificate is not for a server (extended key usage)", "Get one for TLS servers"
+        )
+
+
+def is_self_signed(certificate: Certificate) -> bool:
+    """Tell whether a certificate names itself as its issuer."""
+    return certificate.issuer == certificate.subject
+
+
+def _public_bytes(public_key: object) -> bytes:
+    from typing import cast
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    # All kinds of public key have this method, and no common type that says so.
+    return cast(RSAPublicKey, public_key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _name(certificate: Certificate) -> str:
+    return f'"{certificate.subject.rfc4514_string() or ", ".join(names_of(certificate))}"'

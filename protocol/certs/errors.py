@@ -1,0 +1,247 @@
+"""What can be wrong with certificates: one class for each cause, each with what to do about it.
+
+Three families. `ResourcesError`: a file of a Resources folder. `PeerError`: a TLS handshake, or what
+the other side showed in it. `PolicyError`: the settings ask for what TLS cannot or must not do.
+
+No text here ever holds a key, a passphrase or any part of one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class CertificatesError(Exception):
+    """The base of all errors of this package."""
+
+
+class PolicyError(CertificatesError):
+    """A setting of `[tls]` names something that does not exist or would weaken the connection.
+
+    Attributes:
+        key: the setting.
+        finding: what is wrong.
+    """
+
+    def __init__(self, key: str, finding: str) -> None:
+        super().__init__(f"{key}: {finding}")
+        self.key = key
+        self.finding = finding
+
+
+class ResourcesError(CertificatesError):
+    """A file or folder of Resources cannot be used.
+
+    Attributes:
+        file: the file or folder.
+        finding: what is wrong with it, as the end of a sentence that begins with the file.
+        remedy: what to do, as a sentence without a full stop.
+    """
+
+    def __init__(self, file: Path, finding: str, remedy: str) -> None:
+        super().__init__(f"{file}: {finding}. {remedy}")
+        self.file = file
+        self.finding = finding
+        self.remedy = remedy
+
+
+class MissingFolder(ResourcesError):
+    """There is no such Resources folder."""
+
+
+class MissingFile(ResourcesError):
+    """A file that is needed does not exist."""
+
+
+class BrokenLink(ResourcesError):
+    """A symbolic link leads nowhere, or in a circle."""
+
+
+class UnreadableFile(ResourcesError):
+    """The process has no right to read the file, or the disk cannot give it."""
+
+
+class UnwritableFolder(ResourcesError):
+    """The process cannot make the files of a first start."""
+
+
+class NotAFile(ResourcesError):
+    """A folder, a device or a pipe stands where a file should."""
+
+
+class EmptyFile(ResourcesError):
+    """The file has no content."""
+
+
+class DerFile(ResourcesError):
+    """The file is binary (DER, PKCS#7 or PKCS#12), and PEM is needed."""
+
+
+class Utf16File(ResourcesError):
+    """The file is text in UTF-16, as some Windows editors save it."""
+
+
+class BareCarriageReturn(ResourcesError):
+    """The file's lines end in CR alone, which no TLS library reads."""
+
+
+class DamagedPem(ResourcesError):
+    """The file is not PEM, is cut off, or its content is not what its label says."""
+
+
+class WrongContents(ResourcesError):
+    """The file is sound, but is something else than its name says: a certificate in `key.pem`."""
+
+
+class KeyReadableByOthers(ResourcesError):
+    """A file with a secret can be read by other users of the machine."""
+
+
+class PassphraseNeeded(ResourcesError):
+    """The private key is encrypted, and nobody gave its passphrase."""
+
+
+class WrongPassphrase(ResourcesError):
+    """The passphrase does not open the private key."""
+
+
+class WeakKey(ResourcesError):
+    """A key is too short, or a signature is of a broken kind."""
+
+
+class KeyMismatch(ResourcesError):
+    """The private key does not belong to the certificate."""
+
+
+class WrongChainOrder(ResourcesError):
+    """The certificates of a chain are in the wrong order, or do not belong together."""
+
+
+class ExpiredCertificate(ResourcesError):
+    """A certificate's time is over."""
+
+
+class NotYetValidCertificate(ResourcesError):
+    """A certificate's time has not begun, or the clock of this machine is wrong."""
+
+
+class NoNames(ResourcesError):
+    """The server's certificate names no host (no subject alternative name)."""
+
+
+class WrongPurpose(ResourcesError):
+    """The certificate was issued for another use."""
+
+
+class UnusableCertificate(ResourcesError):
+    """TLS refuses the files for a reason that has no class of its own."""
+
+
+class ServerKeyInClientResources(ResourcesError):
+    """A client holds the server's private key."""
+
+
+class DamagedKnownServers(ResourcesError):
+    """`known_servers.toml` cannot be understood."""
+
+
+class PeerError(CertificatesError):
+    """A TLS handshake failed, or the other side is not who it should be.
+
+    Attributes:
+        address: the other side, as the user names it.
+        cause: what happened.
+        remedy: the next step, as a sentence without a full stop.
+    """
+
+    def __init__(self, address: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{address}: {cause}. {remedy}")
+        self.address = address
+        self.cause = cause
+        self.remedy = remedy
+
+
+class WrongServerName(PeerError):
+    """The server's certificate is for other names than the one that was asked for."""
+
+
+class UnknownAuthority(PeerError):
+    """The server's certificate comes from an authority that this client does not trust."""
+
+
+class ExpiredServerCertificate(PeerError):
+    """The server's certificate, or one of its authorities', has ended."""
+
+
+class ServerCertificateNotYetValid(PeerError):
+    """The server's certificate is from the future, or this machine's clock is wrong."""
+
+
+class RevokedServerCertificate(PeerError):
+    """The server's certificate was revoked."""
+
+
+class UnfitServerCertificate(PeerError):
+    """The server's certificate breaks a rule of RFC 5280, is weak, or is for another use."""
+
+
+class ChangedServerKey(PeerError):
+    """The server's key is not the one that is pinned: an impostor, or a new key that nobody announced.
+
+    Attributes:
+        expected: fingerprint that is pinned.
+        found: fingerprint that the server showed.
+    """
+
+    def __init__(self, address: str, expected: str, found: str) -> None:
+        super().__init__(
+            address,
+            f"THE SERVER'S KEY HAS CHANGED, somebody may be reading along: pinned is {expected}, "
+            f"the server showed {found}",
+            "Ask the server's administrator for the present fingerprint by another way; only if it is "
+            "the second one, replace the pin in the address or in known_servers.toml",
+        )
+        self.expected = expected
+        self.found = found
+
+
+class ClientCertificateRequired(PeerError):
+    """The server wants a certificate of this client, and it showed none."""
+
+
+class ClientCertificateRefused(PeerError):
+    """The server refused this client's certificate."""
+
+
+class NoCommonVersion(PeerError):
+    """The two sides have no TLS version in common."""
+
+
+class NoCommonCipher(PeerError):
+    """The two sides have no cipher or key exchange in common."""
+
+
+class WrongService(PeerError):
+    """The other side speaks TLS, but is not this kind of server."""
+
+
+class HandshakeFailed(PeerError):
+    """The handshake failed for a reason that has no class of its own."""
+
+
+def expired_server(address: str, when: str = "") -> ExpiredServerCertificate:
+    """Make the error for a server's certificate whose time is over, `when` as "on DAY" where it is known."""
+    return ExpiredServerCertificate(
+        address,
+        f"the server's certificate, or its authority's, expired{' ' if when else ''}{when}",
+        "Renew the server's certificate; if it is in order, set this machine's clock",
+    )
+
+
+def not_yet_valid_server(address: str, when: str = "") -> ServerCertificateNotYetValid:
+    """Make the error for a server's certificate from the future, `when` as "before DAY" where it is known."""
+    return ServerCertificateNotYetValid(
+        address,
+        f"the server's certificate, or its authority's, is not valid {when or 'yet'}",
+        "Set this machine's clock; if it is right, look at the server's",
+    )

@@ -1,0 +1,167 @@
+"""The first start: a private authority and a server certificate where there are none; and their renewal.
+
+Nothing is ever written over that a person may have put there: each file is created only where its name
+is free, and each step begins with what is on the disk. So a start that was killed anywhere, and two
+starts at once, end with one consistent set:
+
+    authority/ca-key.pem -> authority/ca.pem -> key.pem -> cert.pem
+
+A key without its certificate is therefore either a first start that was killed, or a key whose
+certificate an authority elsewhere has not sent yet; both get a certificate from the private authority
+until a better one comes. A certificate without its key is nobody's doing here, and an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from protocol.certs import errors
+from protocol.certs.authority import issue_server_certificate, make_authority_certificate
+from protocol.certs.certificates import check_chain, encode_certificate, load_certificates, names_of
+from protocol.certs.identity import CERT_FILE, KEY_FILE, ServerIdentity, open_server_identity
+from protocol.certs.keys import KeyType, encode_private_key, load_private_key, make_private_key
+from protocol.certs.names import canonical_name, machine_names
+from protocol.certs.pem import encode_pem
+from protocol.settings.atomic import PRIVATE, PUBLIC, create_file, remove_leftovers, replace_file
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from protocol.certs.keys import PrivateKey
+
+AUTHORITY_FOLDER = "authority"
+AUTHORITY_KEY_FILE = "ca-key.pem"
+AUTHORITY_FILE = "ca.pem"
+
+RENEW_AT = 1 / 3
+"""The part of a certificate's life that is left when it is renewed, as ACME clients do."""
+
+
+def ensure_server_identity(
+    resources: Path,
+    *,
+    names: Sequence[str] = (),
+    key_type: KeyType = "p256",
+    passphrase: bytes | None = None,
+    now: datetime | None = None,
+) -> ServerIdentity:
+    """Open the server's identity; make it where there is none, and renew what was made here.
+
+    Args:
+        resources: the server's Resources folder; made where it is missing, for its owner alone.
+        names: host names and addresses for the certificate, besides those of this machine.
+        key_type: of new keys.
+        passphrase: of an encrypted key that is there already. New keys are not encrypted: the
+            passphrase would lie beside them.
+        now: the present time, UTC; None takes the clock.
+
+    Returns:
+        The identity. A certificate that this function issued is issued anew, with the same key, when
+        a third of its life is left or when `names` has one that it lacks.
+
+    Raises:
+        ResourcesError: one of its classes: the files that are there cannot be used, or the folder
+            cannot be written.
+    """
+    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
+    try:
+        _make_folder(resources)
+        if not os.path.lexists(cert_file):
+            _make_missing(resources, names, key_type, passphrase, moment)
+        else:
+            _renew_if_due(resources, names, passphrase, moment)
+        remove_leftovers(resources)
+    except OSError as error:
+        place = Path(error.filename) if isinstance(error.filename, str) else key_file.parent
+        raise errors.UnwritableFolder(
+            place,
+            f"the server's certificate cannot be written ({error.strerror or error})",
+            "Let the user who runs the server own the Resources folder, and make room on the disk",
+        ) from error
+    return open_server_identity(resources, passphrase=passphrase, now=moment)
+
+
+def _make_missing(
+    resources: Path, names: Sequence[str], key_type: KeyType, passphrase: bytes | None, now: datetime
+) -> None:
+    authority, authority_key = _ensure_authority(resources / AUTHORITY_FOLDER, key_type, now)
+    key = _ensure_key(resources / KEY_FILE, key_type, passphrase)
+    pem = _issue(authority, authority_key, key, names, now)
+    create_file(resources / CERT_FILE, pem, mode=PUBLIC)
+
+
+def _ensure_authority(folder: Path, key_type: KeyType, now: datetime) -> tuple[Certificate, PrivateKey]:
+    cert_file, key_file = folder / AUTHORITY_FILE, folder / AUTHORITY_KEY_FILE
+    _make_folder(folder)
+    remove_leftovers(folder)
+    if os.path.lexists(cert_file) and not os.path.lexists(key_file):
+        raise errors.MissingFile(
+            key_file,
+            "the private authority's key is not there, so it cannot issue a certificate",
+            "Bring the key back, or move the folder away for a new authority (clients must then trust it)",
+        )
+    key = _ensure_key(key_file, key_type, None)
+    if not os.path.lexists(cert_file):
+        certificate = make_authority_certificate(key, name=machine_names()[0], now=now)
+        create_file(cert_file, encode_pem("CERTIFICATE", encode_certificate(certificate)), mode=PUBLIC)
+    return _load_authority(folder, key)
+
+
+def _load_authority(folder: Path, key: PrivateKey) -> tuple[Certificate, PrivateKey]:
+    path = folder / AUTHORITY_FILE
+    certificates = load_certificates(path)[:1]
+    check_chain(path, certificates, key)
+    return certificates[0], key
+
+
+def _ensure_key(path: Path, key_type: KeyType, passphrase: bytes | None) -> PrivateKey:
+    if not os.path.lexists(path):
+        create_file(path, encode_private_key(make_private_key(key_type)), mode=PRIVATE)
+    return load_private_key(path, passphrase=passphrase)
+
+
+def _issue(
+    authority: Certificate, authority_key: PrivateKey, key: PrivateKey, names: Sequence[str], now: datetime
+) -> bytes:
+    certificate = issue_server_certificate(authority, authority_key, key, names=machine_names(names), now=now)
+    # With the authority behind it, so that a client which is given a copy of this one file trusts the
+    # authority, and goes on doing so when the certificate is renewed.
+    chain = (certificate, authority)
+    return b"".join(encode_pem("CERTIFICATE", encode_certificate(part)) for part in chain)
+
+
+def _renew_if_due(resources: Path, names: Sequence[str], passphrase: bytes | None, now: datetime) -> None:
+    folder = resources / AUTHORITY_FOLDER
+    if not (folder / AUTHORITY_KEY_FILE).exists() or not (folder / AUTHORITY_FILE).exists():
+        return
+    cert_file, key_file = resources / CERT_FILE, resources / KEY_FILE
+    try:
+        certificate = load_certificates(cert_file)[0]
+        authority, authority_key = _load_authority(folder, load_private_key(folder / AUTHORITY_KEY_FILE))
+        key = load_private_key(key_file, passphrase=passphrase)
+        check_chain(cert_file, (certificate, authority), key)
+    except errors.ResourcesError:
+        # Not of this authority, or not in order: opening the identity says so where it matters.
+        return
+    if _is_due(certificate, names, now):
+        replace_file(cert_file, _issue(authority, authority_key, key, names, now))
+
+
+def _is_due(certificate: Certificate, names: Sequence[str], now: datetime) -> bool:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    missing = {canonical_name(name) for name in names} - set(names_of(certificate))
+    return now >= begin and (bool(missing) or end - now < (end - begin) * RENEW_AT)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_symlink() and not folder.exists():
+        raise errors.BrokenLink(folder, "the symbolic link leads nowhere", "Mend or remove the link")
+    if folder.exists() and not folder.is_dir():
+        raise errors.NotAFile(folder, "this is not a folder", "Put a folder in its place")
+    # On Windows this mode makes a folder that is its owner's alone (Python 3.11.10, 3.12.4 and later).
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)

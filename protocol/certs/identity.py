@@ -1,0 +1,242 @@
+"""Opening a side's own identity: the private key and the certificate chain of its Resources folder.
+
+Both files are read once and checked together. What passed is kept in memory and is what TLS gets, so
+nothing that changes on the disk in between can slip in. The key stays out of every repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from protocol.certs import errors
+from protocol.certs.certificates import (
+    CertificateFacts,
+    check_chain,
+    check_server_leaf,
+    check_strength,
+    check_times,
+    encode_certificate,
+    facts_of,
+    is_self_signed,
+    load_certificates,
+    names_of,
+    purposes_of,
+)
+from protocol.certs.keys import load_private_key
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from protocol.certs.keys import PrivateKey
+
+KEY_FILE = "key.pem"
+CERT_FILE = "cert.pem"
+CLIENTS_CA_FILE = "clients-ca.pem"
+
+
+@attrs.frozen(kw_only=True)
+class Identity(CertificateFacts):
+    """A private key and its certificate, checked; with the certificate's facts.
+
+    Attributes:
+        resources: the folder they come from.
+        key_file: the private key's file.
+        cert_file: the certificate's file.
+        chain: what TLS shows, as DER: the certificate first. A root at its end is left out, since
+            whoever does not have it already has no reason to trust it.
+        private_key: the key. Never log it.
+    """
+
+    resources: Path
+    key_file: Path
+    cert_file: Path
+    chain: tuple[bytes, ...] = attrs.field(repr=False)
+    private_key: PrivateKey = attrs.field(repr=False, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class ServerIdentity(Identity):
+    """A server's identity.
+
+    Attributes:
+        client_authorities: the authorities of `clients-ca.pem`, as DER. Where there are any, a client
+            without a certificate from one of them is refused.
+    """
+
+    client_authorities: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class ClientIdentity(Identity):
+    """A client's own identity, for servers that want one."""
+
+
+def open_server_identity(
+    resources: Path, *, passphrase: bytes | None = None, now: datetime | None = None
+) -> ServerIdentity:
+    """Open the server's key and certificate, and refuse what would not serve.
+
+    Args:
+        resources: the server's Resources folder.
+        passphrase: of an encrypted key. Nobody is ever asked for it.
+        now: the present time, UTC; None takes the clock.
+
+    Returns:
+        The identity.
+
+    Raises:
+        ResourcesError: one of its classes, for the first thing found; see `check_server_resources`.
+    """
+    moment = now or datetime.now(UTC)
+    _check_folder(resources)
+    key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
+    key = load_private_key(key_file, passphrase=passphrase)
+    certificates = load_certificates(cert_file)
+    for check in _server_checks(cert_file, certificates, key, moment):
+        check()
+    return ServerIdentity(
+        **_facts(certificates),
+        resources=resources,
+        key_file=key_file,
+        cert_file=cert_file,
+        chain=_shown(certificates),
+        private_key=key,
+        client_authorities=_client_authorities(resources, moment),
+    )
+
+
+def check_server_resources(
+    resources: Path, *, passphrase: bytes | None = None, now: datetime | None = None
+) -> tuple[errors.ResourcesError, ...]:
+    """Find everything that is wrong with a server's Resources folder, and not the first thing only.
+
+    Args:
+        resources: as for `open_server_identity`.
+        passphrase: likewise.
+        now: likewise.
+
+    Returns:
+        The findings; none where `open_server_identity` succeeds.
+    """
+    moment = now or datetime.now(UTC)
+    found: list[errors.ResourcesError] = []
+    try:
+        _check_folder(resources)
+    except errors.ResourcesError as error:
+        return (error,)
+    cert_file = resources / CERT_FILE
+    key: PrivateKey | None = None
+    certificates: tuple[Certificate, ...] = ()
+    try:
+        key = load_private_key(resources / KEY_FILE, passphrase=passphrase)
+    except errors.ResourcesError as error:
+        found.append(error)
+    try:
+        certificates = load_certificates(cert_file)
+    except errors.ResourcesError as error:
+        found.append(error)
+    for check in _server_checks(cert_file, certificates, key, moment) if certificates else ():
+        try:
+            check()
+        except errors.ResourcesError as error:
+            found.append(error)
+    try:
+        _client_authorities(resources, moment)
+    except errors.ResourcesError as error:
+        found.append(error)
+    return tuple(found)
+
+
+def open_client_identity(
+    resources: Path, *, passphrase: bytes | None = None, now: datetime | None = None
+) -> ClientIdentity:
+    """Open a client's own key and certificate, for servers that want one.
+
+    Args:
+        resources: the client's Resources folder; it holds `key.pem`.
+        passphrase: of an encrypted key.
+        now: the present time, UTC; None takes the clock.
+
+    Raises:
+        ServerKeyInClientResources: these are a server's files.
+        ResourcesError: one of its other classes.
+    """
+    moment = now or datetime.now(UTC)
+    key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
+    certificates = load_certificates(cert_file)
+    if _is_for_a_server_alone(certificates[0]):
+        raise server_key_error(key_file)
+    key = load_private_key(key_file, passphrase=passphrase)
+    check_chain(cert_file, certificates, key)
+    check_strength(cert_file, certificates)
+    check_times(cert_file, certificates, moment)
+    return ClientIdentity(
+        **_facts(certificates),
+        resources=resources,
+        key_file=key_file,
+        cert_file=cert_file,
+        chain=_shown(certificates),
+        private_key=key,
+    )
+
+
+def server_key_error(key_file: Path) -> errors.ServerKeyInClientResources:
+    """Make the error for a server's private key in a client's folder."""
+    return errors.ServerKeyInClientResources(
+        key_file,
+        "this is the server's private key, and whoever has this client can be the server with it",
+        "Delete it here; a client needs the server's cert.pem alone. Then give the server a new key",
+    )
+
+
+def _check_folder(resources: Path) -> None:
+    if not resources.exists():
+        raise errors.MissingFolder(
+            resources, "there is no such Resources folder", "Make it, or name another in [tls] resources"
+        )
+    if not resources.is_dir():
+        raise errors.NotAFile(resources, "this is not a folder", "Name the Resources folder")
+
+
+def _server_checks(
+    path: Path, certificates: tuple[Certificate, ...], key: PrivateKey | None, now: datetime
+) -> tuple[Callable[[], None], ...]:
+    return (
+        lambda: check_chain(path, certificates, key),
+        lambda: check_strength(path, certificates),
+        lambda: check_server_leaf(path, certificates[0]),
+        lambda: check_times(path, certificates, now),
+    )
+
+
+def _facts(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
+    return attrs.asdict(facts_of(certificates[0]))
+
+
+def _shown(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
+    shown = certificates[:-1] if len(certificates) > 1 and is_self_signed(certificates[-1]) else certificates
+    return tuple(encode_certificate(certificate) for certificate in shown)
+
+
+def _client_authorities(resources: Path, now: datetime) -> tuple[bytes, ...]:
+    path = resources / CLIENTS_CA_FILE
+    # A dangling link is an error and not an absent file: that would let every client in.
+    if not path.exists() and not path.is_symlink():
+        return ()
+    certificates = load_certificates(path)
+    check_strength(path, certificates)
+    check_times(path, certificates, now)
+    return tuple(encode_certificate(certificate) for certificate in certificates)
+
+
+def _is_for_a_server_alone(certificate: Certificate) -> bool:
+    purposes = purposes_of(certificate)
+    if purposes is None:
+        # No purpose stated, but hosts named: a server's, as made by `openssl req -x509`.
+        return bool(names_of(certificate))
+    return "server" in purposes and "client" not in purposes
