@@ -2,10 +2,11 @@
 
 from appclient.client import Client, ClientStatistics, connect
 from appclient.errors import (
+    CONNECT_ERRORS,
     Closed,
     ConnectError,
     EncryptionDowngrade,
-    HandshakeFailed,
+    HandshakeIncomplete,
     InterfaceMismatch,
     NotConnected,
     Refused,
@@ -13,13 +14,14 @@ from appclient.errors import (
 from appclient.state import ConnectionState, StateChange
 
 __all__ = [
+    "CONNECT_ERRORS",
     "Client",
     "ClientStatistics",
     "Closed",
     "ConnectError",
     "ConnectionState",
     "EncryptionDowngrade",
-    "HandshakeFailed",
+    "HandshakeIncomplete",
     "InterfaceMismatch",
     "NotConnected",
     "Refused",

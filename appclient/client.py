@@ -8,6 +8,7 @@ there is none waits for the next one. Proxies and subscriptions go on over all o
 from __future__ import annotations
 
 import logging
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,19 +19,30 @@ import attrs
 import trio
 
 from appclient.backoff import Backoff
-from appclient.connecting import Connector, Established
-from appclient.errors import Closed, ConnectError, HandshakeFailed, InterfaceMismatch, NotConnected, Refused
+from appclient.connecting import Connector, Established, resolve_address
+from appclient.errors import (
+    Closed,
+    ConnectError,
+    HandshakeIncomplete,
+    InterfaceMismatch,
+    NotConnected,
+    Refused,
+)
 from appclient.state import ConnectionState, StateBoard, StateChange
+from protocol.certs import HandshakeFailed, client_resources_folder
 from protocol.interface import EventSpec, Interface, Method, contract_of, make_proxy
 from protocol.peer import EventQueue, Peer, PeerCaller, Service
-from protocol.settings import Settings, load_settings
-from protocol.transport import Address, Security, TransportError
+from protocol.settings import LoadedSettings, Settings, load_settings
+from protocol.transport import Address, EncryptionRequired, Security, ServerNotEncrypted, TransportError
 from protocol.wire.envelope import Goaway, Welcome
 from protocol.wire.errors import GoawayCode
 
 logger = logging.getLogger("appclient")
 
 InterfaceT = TypeVar("InterfaceT", bound=Interface)
+
+SETTINGS_VARIABLE = "APPSERVER_SETTINGS"
+"""Names the shared settings file where the program does not."""
 
 BUSY_AFTER = 2.0
 """Seconds without an answer, while calls are open, after which the state is `busy`."""
@@ -307,12 +319,10 @@ class Client:
                     self._fail(exc)
                     return None
                 reason = str(exc)
-            except HandshakeFailed as exc:
-                reason = str(exc)
-            except TransportError as exc:
-                if exc.permanent:
-                    self._fail(exc)
-                    return None
+            except (EncryptionRequired, ServerNotEncrypted) as exc:
+                self._fail(exc)
+                return None
+            except (HandshakeIncomplete, TransportError, HandshakeFailed) as exc:
                 reason = str(exc)
             except Exception as exc:  # the certificate or the interface: trying again will not help
                 self._fail(exc)
@@ -329,19 +339,18 @@ class Client:
         self._board.set(ConnectionState.CLOSED)
 
 
-def as_settings(settings: Settings | Path | str | None) -> tuple[Settings, Path | None]:
-    """Settings, and the folder of the file they come from.
+def _read_settings(settings: Settings | Path | str | None) -> tuple[Settings, LoadedSettings | None]:
+    """Settings as given, or read from where it says.
 
-    Args:
-        settings: an object, a settings file, or None for the defaults: nothing is read from the working
-            directory unasked, for whoever can write there could turn encryption off.
+    Without any, the defaults hold (encryption on). The working directory is not looked into unasked:
+    whoever can write there could turn encryption off.
     """
     if isinstance(settings, Settings):
         return settings, None
-    if settings is None:
+    if settings is None and SETTINGS_VARIABLE not in os.environ:
         return Settings(), None
-    path = Path(settings)
-    return load_settings(path).settings, path.resolve().parent
+    loaded = load_settings(Path(settings) if settings is not None else None)
+    return loaded.settings, loaded
 
 
 @asynccontextmanager
@@ -367,23 +376,24 @@ async def connect(
         address: `appserver://host:port/?pin=sha256:...`, or `host:port`, or `host`; without one it is
             taken from the settings.
         resources: the client's Resources folder, with the certificates it trusts.
-        settings: the shared `settings.toml`, or settings; the defaults (encryption on) without.
+        settings: the shared `settings.toml`, or settings. Without, the file that APPSERVER_SETTINGS names,
+            or else the defaults (encryption on); the working directory is not looked into.
         application: what this client calls itself in the server's lists.
         credentials: what the application's sign-in takes.
         interfaces: contracts to be checked against the server's before this returns.
         serve: implementations that the server may call back.
 
     Raises:
-        TransportError: the network, TLS or the server's certificate: one class for each cause.
-        ResourcesError: a file in the Resources folder cannot be used.
-        ConnectError: the server refused, or its interfaces differ.
+        TransportError: the network failed, or encryption is switched differently: one class for each cause.
+        PeerError: TLS failed or the server is not who it should be; likewise.
+        ResourcesError: a file in the Resources folder cannot be used; likewise.
+        ConnectError: the server refused, or its interfaces differ. `CONNECT_ERRORS` is all four.
     """
-    read, folder = as_settings(settings)
-    connector = Connector.build(
-        address,
-        resources=Path(resources) if resources is not None else None,
+    read, loaded = _read_settings(settings)
+    connector = Connector.over_network(
+        resolve_address(address, read),
+        resources=client_resources_folder(loaded, Path(resources) if resources is not None else None),
         settings=read,
-        folder=folder,
         application=application,
         credentials=credentials or {},
     )

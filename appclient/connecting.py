@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
-from appclient.errors import EncryptionDowngrade, HandshakeFailed, InterfaceMismatch, Refused
-from protocol.certs import Trust, client_context, load_trust
+from appclient.errors import EncryptionDowngrade, HandshakeIncomplete, InterfaceMismatch, Refused
+from protocol.certs import (
+    KnownServer,
+    Trust,
+    check_peer_certificate,
+    client_context,
+    load_trust,
+    remember_server,
+    translate_ssl_error,
+)
+from protocol.certs.pins import KNOWN_SERVERS_FILE
 from protocol.interface import Contract, differences
 from protocol.peer import HandshakeEnded, Peer, connection_limits, receive_welcome
 from protocol.peer.pending import PendingCall
 from protocol.settings import Settings
-from protocol.transport import Address, EncryptionRequired, TlsFailure, Transport, connect_transport
+from protocol.transport import Address, EncryptionRequired, Security, TlsFailure, Transport
+from protocol.transport.connecting import connect_transport
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
 from protocol.wire.connection import Connection, Role
@@ -25,7 +37,7 @@ from protocol.wire.envelope import Hello, InterfaceOffer, Welcome
 from protocol.wire.errors import RemoteProtocolError
 from protocol.wire.events import Event, RefuseReceived
 
-RESOURCES_VARIABLE = "APPCLIENT_RESOURCES"
+logger = logging.getLogger("appclient")
 
 
 @attrs.frozen
@@ -78,50 +90,36 @@ class Connector:
         self._credentials = credentials or {}
 
     @classmethod
-    def build(
+    def over_network(
         cls,
-        address: str | Address | None,
+        address: Address,
         *,
         resources: Path | None,
         settings: Settings,
-        folder: Path | None,
         application: str,
         credentials: Mapping[str, object],
     ) -> Connector:
-        """A connector over the network.
+        """A connector over TCP.
 
         Args:
-            address: as for `connect`.
-            resources: as for `connect`.
+            address: of the server.
+            resources: the client's Resources folder, or None.
             settings: as read.
-            folder: of the settings file, where relative folders begin.
             application: what this client calls itself.
             credentials: for the application's sign-in.
-
-        Raises:
-            AddressError: the address is none.
-            ResourcesError: a file in the Resources folder cannot be used.
         """
-        where = resolve_address(address, settings)
-        found = find_resources(resources, settings, folder)
 
         async def open_transport() -> Transport:
             # Read anew for each connection: a renewed certificate counts from the next one on.
-            trust, context = await trio.to_thread.run_sync(_prepare, found, settings, where)
-            if context is None:
-                check_downgrade(trust, where)
-            try:
-                transport = await connect_transport(where, context=context, timeouts=settings.timeouts)
-            except TlsFailure as exc:
-                raise translate_tls_failure(exc, where) from exc
-            try:
-                check_peer(transport, trust, where)
-            except BaseException:
-                transport.abort()
-                raise
-            return transport
+            trust = await trio.to_thread.run_sync(load_trust, resources)
+            if settings.client_server.encrypt:
+                return await _open_encrypted(address, trust, settings)
+            check_downgrade(trust, address)
+            return await connect_transport(address, context=None, timeouts=settings.timeouts)
 
-        return cls(where, open_transport, settings=settings, application=application, credentials=credentials)
+        return cls(
+            address, open_transport, settings=settings, application=application, credentials=credentials
+        )
 
     async def establish(self) -> Established:
         """Make one connection.
@@ -130,15 +128,21 @@ class Connector:
             TransportError: the network or TLS failed.
             ConnectError: the server cannot be worked with.
         """
-        transport = await self._open_transport()
         timeouts = self._settings.timeouts
+        try:
+            transport = await self._open_transport()
+        except TlsFailure as exc:
+            raise explain_tls_failure(exc, self.address) from exc
         try:
             with trio.fail_after(timeouts.first_frame):
                 return await self._shake_hands(transport)
+        except TlsFailure as exc:  # TLS 1.3 tells a client only now that its certificate was refused
+            transport.abort()
+            raise explain_tls_failure(exc, self.address) from exc
         except trio.TooSlowError as exc:
             transport.abort()
             cause = f"the server did not answer in {timeouts.first_frame:g} s (timeouts.first_frame)"
-            raise HandshakeFailed(str(self.address), cause, "Check that it is an appserver") from exc
+            raise HandshakeIncomplete(str(self.address), cause, "Check that it is an appserver") from exc
         except BaseException:
             transport.abort()
             raise
@@ -165,7 +169,7 @@ class Connector:
         try:
             answer, events = await receive_welcome(transport, connection)
         except (HandshakeEnded, RemoteProtocolError) as exc:
-            raise HandshakeFailed(
+            raise HandshakeIncomplete(
                 str(self.address), str(exc), "Check that the port is an appserver's, then its log"
             ) from exc
         if isinstance(answer, RefuseReceived):
@@ -228,7 +232,7 @@ class Connector:
 def resolve_address(address: str | Address | None, settings: Settings) -> Address:
     """The server's address: the argument, otherwise the settings.
 
-    A server that listens everywhere is reached here under this machine's own name.
+    A server that listens everywhere is reached from its own machine under the name `localhost`.
     """
     if isinstance(address, Address):
         return address
@@ -240,42 +244,55 @@ def resolve_address(address: str | Address | None, settings: Settings) -> Addres
     return Address(host, settings.client_server.port)
 
 
-def find_resources(resources: Path | None, settings: Settings, folder: Path | None) -> Path | None:
-    """The client's Resources folder: argument, environment, settings, then `client/Resources` beside those."""
-    if resources is not None:
-        return resources
-    named = os.environ.get(RESOURCES_VARIABLE)
-    if named:
-        return Path(named)
-    if settings.tls.client_resources is not None:
-        return settings.tls.client_resources
-    if folder is not None and (folder / "client" / "Resources").is_dir():
-        return folder / "client" / "Resources"
-    return None
+async def _open_encrypted(address: Address, trust: Trust, settings: Settings) -> Transport:
+    """Connect with TLS, check the server by all that there is to judge it by, and remember that it encrypts."""
+    known = trust.find_server(address.host, address.port)
+    pin = address.pin or (known.pin if known is not None else None)
+    context = await trio.to_thread.run_sync(partial(client_context, trust, settings.tls, pin=pin))
+
+    def verify(security: Security) -> None:
+        check_peer_certificate(security.peer_certificate, pin, address=str(address))
+        trust.check_not_own_key(security.peer_certificate)
+
+    transport = await connect_transport(address, context=context, timeouts=settings.timeouts, verify=verify)
+    if trust.resources is not None and known is None:
+        await trio.to_thread.run_sync(_remember, trust.resources, address)
+    return transport
 
 
-def _prepare(
-    resources: Path | None, settings: Settings, address: Address
-) -> tuple[Trust, ssl.SSLContext | None]:
-    trust = load_trust(resources)
-    if not settings.client_server.encrypt:
-        return trust, None
-    pin = address.pin or trust.pin_for(address.location)
-    return trust, client_context(trust, settings.tls, pin=pin)
+def _remember(resources: Path, address: Address) -> None:
+    """Note that a server was seen encrypted: from now on this client does not talk to it in plain text."""
+    server = KnownServer(None, datetime.now(UTC))
+    try:
+        remember_server(resources / KNOWN_SERVERS_FILE, address.host, address.port, server)
+    except OSError as exc:  # a read-only folder, as installed applications have
+        logger.debug("cannot remember the server", extra={"folder": str(resources), "finding": str(exc)})
+
+
+def explain_tls_failure(failure: TlsFailure, address: Address) -> Exception:
+    """The class that says which: the certificate, the name, the version, the alert."""
+    cause = failure.__cause__
+    return translate_ssl_error(cause, address) if isinstance(cause, ssl.SSLError) else failure
 
 
 def check_downgrade(trust: Trust, address: Address) -> None:
-    """Refuse plain text to a server that was encrypted before."""
+    """Refuse plain text to a server that has a pin or was encrypted before.
+
+    Raises:
+        EncryptionDowngrade: it has, or was.
+    """
     if address.pin is not None:
         raise EncryptionDowngrade(
             str(address),
-            "the address has a pin, which only an encrypted connection can keep, and encryption is off here",
+            "the address has a pin, which only an encrypted connection can keep, and encryption is off here "
+            "(setting client_server.encrypt)",
             "Set client_server.encrypt to true, or take the pin out of the address",
         )
-    if trust.was_encrypted(address.location):
+    known = trust.find_server(address.host, address.port)
+    if known is not None and known.encrypted and trust.resources is not None:
         raise EncryptionDowngrade(
             str(address),
-            "this server was encrypted when it was last seen, and encryption is off here "
-            "(setting client_server.encrypt)",
-            f"If that is meant, delete its entry in {trust.known_servers_file}",
+            f"this server was encrypted when it was first seen ({known.first_seen:%Y-%m-%d}), and encryption is off "
+            "here (setting client_server.encrypt)",
+            f"If that is meant, delete its entry in {trust.resources / KNOWN_SERVERS_FILE}",
         )

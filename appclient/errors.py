@@ -1,14 +1,16 @@
 """Why a client has no connection, beyond what the transport and the certificates say.
 
-What fails below has its own classes (`protocol.transport.TransportError`, `protocol.certs.ResourcesError`
-and `TrustError`): the network, the switch mixed up, the server's certificate. All of them name the
-address, the cause and the next step.
+What fails below has its own classes: `TransportError` for the network and a switch that is set differently,
+`PeerError` for TLS and the server's certificate, `ResourcesError` for this client's own files. All of them
+name the address or file, the cause and the next step; `CONNECT_ERRORS` is all of them, for one `except`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from protocol.certs import PeerError, ResourcesError
+from protocol.transport import TransportError
 from protocol.wire.envelope import Refuse
 
 
@@ -66,7 +68,7 @@ class InterfaceMismatch(ConnectError):
         self.differences = tuple(differences)
 
 
-class HandshakeFailed(ConnectError):
+class HandshakeIncomplete(ConnectError):
     """The server did not complete the handshake."""
 
 
@@ -80,3 +82,7 @@ class NotConnected(ConnectError):
 
 class Closed(ConnectError):
     """The client was closed."""
+
+
+CONNECT_ERRORS = (ConnectError, TransportError, PeerError, ResourcesError)
+"""Everything that `connect` raises where there is no connection to be had."""

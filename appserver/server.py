@@ -19,18 +19,18 @@ import trio
 from appserver.application import Application
 from appserver.client_task import ClientTask, ConnectionRules
 from appserver.sessions import Session, SessionInfo, SessionTable
-from protocol.certs import ServerIdentity, ensure_server_identity, open_server_identity, server_context
+from protocol.certs import (
+    ServerIdentity,
+    ensure_server_identity,
+    open_server_identity,
+    read_passphrase,
+    server_context,
+)
 from protocol.peer import connection_limits
 from protocol.settings import Settings
-from protocol.transport import (
-    Address,
-    Listener,
-    Mismatch,
-    Transport,
-    TransportError,
-    accept_transport,
-    open_listeners,
-)
+from protocol.transport import Address, Mismatch, Transport, TransportError
+from protocol.transport.accepting import accept_transport
+from protocol.transport.listener import Listener, open_listeners
 from protocol.wire.errors import GoawayCode
 
 logger = logging.getLogger("appserver.server")
@@ -214,10 +214,14 @@ def load_identity(settings: Settings, resources: Path) -> tuple[ServerIdentity, 
     Raises:
         ResourcesError: a file cannot be used; the server must not start then.
     """
-    if settings.tls.auto_certificate:
-        identity = ensure_server_identity(resources, settings.tls)
+    tls = settings.tls
+    passphrase = read_passphrase(tls)
+    if tls.auto_certificate:
+        identity = ensure_server_identity(
+            resources, names=tls.names, key_type=tls.key_type, passphrase=passphrase
+        )
     else:
-        identity = open_server_identity(resources, settings.tls)
+        identity = open_server_identity(resources, passphrase=passphrase)
     return identity, server_context(identity, settings.tls)
 
 
