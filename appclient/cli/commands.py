@@ -1,0 +1,133 @@
+"""The commands of `appclient`: their arguments and what they do, in a few lines each.
+
+Everything is known from the server's own description: the interface's Python classes are not needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import trio
+from cyclopts import App, Parameter
+
+from appclient import Client, connect
+from appclient.cli.arguments import UsageError, bind, split_name
+from appclient.cli.calling import make_call
+from appclient.cli.described import choose, read_interface
+from appclient.cli.describing import interface_text
+from appclient.cli.options import Options
+from appclient.cli.output import print_json, print_text
+from appclient.cli.python_source import contract_source
+
+app = App(
+    "appclient",
+    help="Talk to an application server: see its interfaces, call its methods.",
+    version=lambda: importlib.metadata.version("appserver"),
+    help_format="plaintext",
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+
+
+@app.command
+def call(
+    address: str,
+    method: str,
+    /,
+    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    output: Path | None = None,
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> None:
+    """Call a method and print its result.
+
+    Arguments are JSON; what is not JSON is a text. A stream of results is printed one JSON value a line.
+
+    Args:
+        address: the server, as appserver://host:port/?pin=..., host:port or host.
+        method: as Interface.method.
+        arguments: in order; name=value for one by its name; @path (@- is standard input) for a file or, as
+            JSON lines, for a stream.
+        output: where to save a file that the method gives; - is standard output.
+        options: connection and output.
+    """
+    interface, name = split_name(method)
+
+    async def work(client: Client) -> None:
+        described = choose(await client.describe(interface) or await client.describe(), interface)
+        bound = bind(described, name, arguments)
+        await make_call(client, bound, output=output, as_json=options.json)
+
+    _run(address, options, work)
+
+
+@app.command
+def describe(
+    address: str,
+    interface: str | None = None,
+    /,
+    *,
+    python: Annotated[bool, Parameter(negative=())] = False,
+    blocking: Annotated[bool, Parameter(negative=())] = False,
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> None:
+    """Show the interfaces of a server: methods, events, errors, types.
+
+    Args:
+        address: the server, as appserver://host:port/?pin=..., host:port or host.
+        interface: name of one; all without it.
+        python: print a Python module with the contract class, to write a client against.
+        blocking: with --python, for the blocking client: def in place of async def.
+        options: connection and output.
+    """
+    if blocking and not python:
+        raise UsageError("--blocking goes with --python")
+    if python and options.json:
+        raise UsageError("--python and --json exclude each other")
+
+    async def work(client: Client) -> None:
+        described = await client.describe(interface)
+        if interface is not None and interface not in described:
+            choose(await client.describe(), interface)  # raises, and names what there is
+        if options.json:
+            print_json(described[interface] if interface is not None else described)
+            return
+        interfaces = [read_interface(name, description) for name, description in described.items()]
+        if python:
+            print_text("\n\n".join(contract_source(each, blocking=blocking) for each in interfaces))
+        else:
+            print_text("\n\n".join(interface_text(each) for each in interfaces) or "no interfaces")
+
+    _run(address, options, work)
+
+
+def _run(address: str, options: Options, work: Callable[[Client], Awaitable[Any]]) -> None:
+    trio.run(partial(_connected, address, options, work))
+
+
+async def _connected(address: str, options: Options, work: Callable[[Client], Awaitable[Any]]) -> None:
+    with _limit(options.timeout):
+        async with _client(address, options) as client:
+            await work(client)
+
+
+@contextlib.asynccontextmanager
+async def _client(address: str, options: Options) -> AsyncIterator[Client]:
+    async with connect(
+        address, resources=options.resources, settings=options.settings, application="appclient"
+    ) as client:
+        yield client
+
+
+def _limit(seconds: float | None) -> contextlib.AbstractContextManager[object]:
+    if seconds is None:
+        return contextlib.nullcontext()
+    if not seconds > 0:
+        raise UsageError("--timeout is a number of seconds greater than 0")
+    return trio.fail_after(seconds)
