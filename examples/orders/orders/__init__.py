@@ -1,0 +1,1 @@
+"""An order desk: customers, products, orders and their attachments, served to desktop clients."""
