@@ -1,7 +1,22 @@
 """The only room with sockets: connections, plain or encrypted, over TCP or in memory."""
 
-from protocol.transport.address import Address, AddressError
-from protocol.transport.base import Carrier, Security, Transport
+from protocol.transport.accepting import (
+    accept_transport,
+)
+from protocol.transport.address import (
+    Address,
+    AddressError,
+    format_location,
+)
+from protocol.transport.base import (
+    Carrier,
+    Security,
+    Transport,
+)
+from protocol.transport.connecting import (
+    connect_tcp,
+    connect_transport,
+)
 from protocol.transport.errors import (
     CannotListen,
     ConnectionRefused,
@@ -23,6 +38,18 @@ from protocol.transport.errors import (
     UnknownHost,
     Unreachable,
 )
+from protocol.transport.listener import (
+    Listener,
+    ListenerStatistics,
+    open_listeners,
+)
+from protocol.transport.plain import (
+    PlainTransport,
+)
+from protocol.transport.tls import (
+    TlsTransport,
+    open_tls,
+)
 
 __all__ = [
     "Address",
@@ -36,17 +63,27 @@ __all__ = [
     "EncryptionRequired",
     "HandshakeTimeout",
     "HttpClient",
+    "Listener",
+    "ListenerStatistics",
     "Mismatch",
     "NotAnAppserver",
     "PlainClient",
+    "PlainTransport",
     "Security",
     "ServerNotEncrypted",
     "TlsClient",
     "TlsFailure",
+    "TlsTransport",
     "Transport",
     "TransportClosed",
     "TransportError",
     "UnknownClient",
     "UnknownHost",
     "Unreachable",
+    "accept_transport",
+    "connect_tcp",
+    "connect_transport",
+    "format_location",
+    "open_listeners",
+    "open_tls",
 ]
