@@ -25,7 +25,7 @@ from protocol.certs.certificates import check_chain, encode_certificate, load_ce
 from protocol.certs.identity import CERT_FILE, KEY_FILE, ServerIdentity, open_server_identity
 from protocol.certs.keys import KeyType, encode_private_key, load_private_key, make_private_key
 from protocol.certs.names import canonical_name, machine_names
-from protocol.certs.pem import encode_pem
+from protocol.certs.pem import check_folder, encode_pem
 from protocol.settings.atomic import PRIVATE, PUBLIC, create_file, remove_leftovers, replace_file
 
 if TYPE_CHECKING:
@@ -159,9 +159,7 @@ def _is_due(certificate: Certificate, names: Sequence[str], now: datetime) -> bo
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.is_symlink() and not folder.exists():
-        raise errors.BrokenLink(folder, "the symbolic link leads nowhere", "Mend or remove the link")
-    if folder.exists() and not folder.is_dir():
-        raise errors.NotAFile(folder, "this is not a folder", "Put a folder in its place")
-    # On Windows this mode makes a folder that is its owner's alone (Python 3.11.10, 3.12.4 and later).
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.path.lexists(folder):
+        # On Windows this mode makes a folder that is its owner's alone (Python 3.11.10, 3.12.4 and later).
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_folder(folder, setting="[tls] resources")

@@ -6,6 +6,7 @@ nothing that changes on the disk in between can slip in. The key stays out of ev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from protocol.certs.certificates import (
     purposes_of,
 )
 from protocol.certs.keys import load_private_key
+from protocol.certs.pem import check_folder
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -93,7 +95,7 @@ def open_server_identity(
         ResourcesError: one of its classes, for the first thing found; see `check_server_resources`.
     """
     moment = now or datetime.now(UTC)
-    _check_folder(resources)
+    check_folder(resources, setting="[tls] resources")
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
     key = load_private_key(key_file, passphrase=passphrase)
     certificates = load_certificates(cert_file)
@@ -126,7 +128,7 @@ def check_server_resources(
     moment = now or datetime.now(UTC)
     found: list[errors.ResourcesError] = []
     try:
-        _check_folder(resources)
+        check_folder(resources, setting="[tls] resources")
     except errors.ResourcesError as error:
         return (error,)
     cert_file = resources / CERT_FILE
@@ -194,15 +196,6 @@ def server_key_error(key_file: Path) -> errors.ServerKeyInClientResources:
     )
 
 
-def _check_folder(resources: Path) -> None:
-    if not resources.exists():
-        raise errors.MissingFolder(
-            resources, "there is no such Resources folder", "Make it, or name another in [tls] resources"
-        )
-    if not resources.is_dir():
-        raise errors.NotAFile(resources, "this is not a folder", "Name the Resources folder")
-
-
 def _server_checks(
     path: Path, certificates: tuple[Certificate, ...], key: PrivateKey | None, now: datetime
 ) -> tuple[Callable[[], None], ...]:
@@ -226,7 +219,7 @@ def _shown(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
 def _client_authorities(resources: Path, now: datetime) -> tuple[bytes, ...]:
     path = resources / CLIENTS_CA_FILE
     # A dangling link is an error and not an absent file: that would let every client in.
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return ()
     certificates = load_certificates(path)
     check_strength(path, certificates)

@@ -17,6 +17,7 @@ import binascii
 import errno
 import os
 import re
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ MAX_SIZE = 1 << 20
 
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 """Where systemd puts a service's secrets; it guards them by an ACL that the mode bits do not show."""
+
+_OWN_IT = "Let the user who runs this program own it"
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\n")
 _HEADER = re.compile(rb"[A-Za-z0-9-]+:[^\n]*\n([ \t]+[^\n]*\n)*")
@@ -103,6 +106,27 @@ def read_blocks(path: Path, *, private: bool = False) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def check_folder(path: Path, *, setting: str) -> None:
+    """Check that a Resources folder is one, and that this process may look into it.
+
+    Args:
+        path: the folder.
+        setting: the setting that could name another, for the remedy.
+
+    Raises:
+        ResourcesError: MissingFolder, NotAFile, BrokenLink or UnreadableFile.
+    """
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        raise _folder_error(path, error, setting) from error
+    if not is_folder:
+        raise errors.NotAFile(path, "this is not a folder", f"Name the Resources folder in {setting}")
+    effective = os.access in os.supports_effective_ids
+    if not os.access(path, os.R_OK | os.X_OK, effective_ids=effective):
+        raise errors.UnreadableFile(path, "the folder cannot be entered", _OWN_IT)
+
+
 def encode_pem(label: str, content: bytes) -> bytes:
     """Write one block of PEM.
 
@@ -142,48 +166,58 @@ def _read(path: Path, *, private: bool) -> bytes:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise _open_error(path, error) from error
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _not_a_file(path, status)
-        if private and not is_guarded(status, path):
-            raise errors.KeyReadableByOthers(
-                path,
-                f"other users can read this secret (mode {stat.S_IMODE(status.st_mode):04o})",
-                f"Run: chmod 600 {_quoted(path)}   If others may have read it, make a new one",
-            )
-        if status.st_size > MAX_SIZE:
-            raise errors.DamagedPem(
-                path, f"the file has {status.st_size} bytes, too many for PEM", "Copy the right file"
-            )
-        try:
+    try:
+        _check_status(path, os.fstat(descriptor), private=private)
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_SIZE)
-        except OSError as error:
-            raise _open_error(path, error) from error
+    except OSError as error:
+        raise _open_error(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe, socket or device"
+        raise errors.NotAFile(path, f"this is a {kind}", "Put a file in its place")
+    if private and not is_guarded(status, path):
+        raise errors.KeyReadableByOthers(
+            path,
+            f"other users can read this secret (mode {stat.S_IMODE(status.st_mode):04o})",
+            f"Run: chmod 600 {shlex.quote(str(path))}   If others may have read it, make a new one",
+        )
+    if status.st_size > MAX_SIZE:
+        raise errors.DamagedPem(
+            path, f"the file has {status.st_size} bytes, too many for PEM", "Copy the right file"
+        )
 
 
 def _open_error(path: Path, error: OSError) -> errors.ResourcesError:
-    if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
-        return errors.BrokenLink(
-            path, f"the symbolic link leads nowhere ({os.readlink(path)})", "Mend or remove the link"
-        )
+    if error.errno in (errno.ENOENT, errno.ELOOP) and os.path.islink(path):
+        return _broken_link(path)
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):
             return errors.MissingFolder(path.parent, "there is no such folder", "Make it or name another")
         return errors.MissingFile(path, "there is no such file", "Put it there")
     # Windows answers to opening a folder with PermissionError.
-    if isinstance(error, IsADirectoryError) or path.is_dir():
+    if isinstance(error, IsADirectoryError) or os.path.isdir(path):
         return errors.NotAFile(path, "this is a folder", "Put a file in its place")
-    return errors.UnreadableFile(
-        path,
-        f"the file cannot be read ({error.strerror or error})",
-        "Let the user who runs this program own it",
-    )
+    return errors.UnreadableFile(path, f"the file cannot be read ({error.strerror or error})", _OWN_IT)
 
 
-def _not_a_file(path: Path, status: os.stat_result) -> errors.NotAFile:
-    kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe, socket or device"
-    return errors.NotAFile(path, f"this is a {kind}", "Put a file in its place")
+def _folder_error(path: Path, error: OSError, setting: str) -> errors.ResourcesError:
+    if os.path.islink(path) and error.errno in (errno.ENOENT, errno.ELOOP):
+        return _broken_link(path)
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return errors.MissingFolder(
+            path, "there is no such Resources folder", f"Make it, or name another in {setting}"
+        )
+    return errors.UnreadableFile(path, f"the folder cannot be entered ({error.strerror or error})", _OWN_IT)
+
+
+def _broken_link(path: Path) -> errors.BrokenLink:
+    target = os.readlink(path)
+    return errors.BrokenLink(path, f"the symbolic link leads nowhere ({target})", "Mend or remove the link")
 
 
 def _as_text(path: Path, content: bytes) -> bytes:
@@ -218,9 +252,3 @@ def _block(path: Path, label: bytes, body: bytes) -> Block:
     first, rest = encode_pem(name, content).split(b"\n", 1)
     encrypted = name == "ENCRYPTED PRIVATE KEY" or b"ENCRYPTED" in headers
     return Block(name, first + b"\n" + middle + rest, content, encrypted)
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -13,6 +13,7 @@ The file is read with the standard library and written whole:
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 import types
@@ -85,7 +86,7 @@ def read_known_servers(path: Path) -> Mapping[str, KnownServer]:
             whoever can damage it make a changed key look new.
         ResourcesError: it cannot be read.
     """
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return types.MappingProxyType({})
     try:
         document = tomllib.loads(read_file(path).decode("utf-8-sig"))

@@ -22,6 +22,7 @@ from protocol.certs.identity import (
     open_client_identity,
     server_key_error,
 )
+from protocol.certs.pem import check_folder
 from protocol.certs.pins import KNOWN_SERVERS_FILE, KnownServer, read_known_servers, server_key
 
 ANCHORS_FILE = "ca.pem"
@@ -87,12 +88,7 @@ def load_trust(
     """
     if resources is None:
         return Trust()
-    if not resources.is_dir():
-        raise errors.MissingFolder(
-            resources,
-            "there is no such Resources folder",
-            "Make it, or name another in [tls] client_resources",
-        )
+    check_folder(resources, setting="[tls] client_resources")
     moment = now or datetime.now(UTC)
     known = read_known_servers(resources / KNOWN_SERVERS_FILE)
     if os.path.lexists(resources / _AUTHORITY_KEY):

@@ -1,0 +1,169 @@
+"""Certificates of every kind for the tests, made once: good ones, and ones with a single fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from protocol.certs.authority import general_name
+
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+NAMES = ("localhost", "127.0.0.1")
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+
+
+def pem_of(*certificates: x509.Certificate) -> bytes:
+    return b"".join(part.public_bytes(serialization.Encoding.PEM) for part in certificates)
+
+
+@attrs.frozen
+class Authority:
+    """An authority that issues whatever a test asks for."""
+
+    key: PrivateKey
+    certificate: x509.Certificate
+
+    def issue(
+        self,
+        key: PrivateKey,
+        *,
+        names: tuple[str, ...] = NAMES,
+        begin: datetime | None = None,
+        end: datetime | None = None,
+        usage: tuple[x509.ObjectIdentifier, ...] = (SERVER,),
+        authority: bool = False,
+        subject: str = "test",
+    ) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+            .issuer_name(self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin or NOW - timedelta(days=10))
+            .not_valid_after(end or NOW + timedelta(days=100))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
+        )
+        if authority:
+            usages = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+            builder = builder.add_extension(usages, critical=True)
+        if names:
+            subjects = x509.SubjectAlternativeName([general_name(name) for name in names])
+            builder = builder.add_extension(subjects, critical=False)
+        if usage and not authority:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def _root(name: str) -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=50))
+        .not_valid_after(NOW + timedelta(days=500))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Authority(key, certificate)
+
+
+@pytest.fixture(scope="session")
+def authorities() -> dict[str, Authority]:
+    root = _root("root")
+    key = ec.generate_private_key(ec.SECP256R1())
+    middle = root.issue(key, names=(), authority=True, subject="intermediate")
+    old = root.issue(key, names=(), authority=True, subject="intermediate", end=NOW - timedelta(days=1))
+    return {
+        "old intermediate": Authority(key, old),
+        "root": root,
+        "other": _root("other"),
+        "namesake": _root("root"),
+        "intermediate": Authority(key, middle),
+    }
+
+
+@pytest.fixture(scope="session")
+def keys() -> dict[str, PrivateKey]:
+    return {
+        "own": ec.generate_private_key(ec.SECP256R1()),
+        "second": ec.generate_private_key(ec.SECP256R1()),
+        "rsa": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        "short": rsa.generate_private_key(public_exponent=65537, key_size=1024),
+        "curve": ec.generate_private_key(ec.SECP224R1()),
+        "edwards": ed25519.Ed25519PrivateKey.generate(),
+    }
+
+
+@pytest.fixture(scope="session")
+def cert(authorities: dict[str, Authority], keys: dict[str, PrivateKey]) -> Callable[..., bytes]:
+    """Issue a certificate as PEM: `cert()`, `cert("second", by="other", names=("a.example",))`."""
+
+    def issue(key: str = "own", *, by: str = "root", **options: Any) -> bytes:
+        return pem_of(authorities[by].issue(keys[key], **options))
+
+    return issue
+
+
+@pytest.fixture(scope="session")
+def ca(authorities: dict[str, Authority]) -> Callable[[str], bytes]:
+    """Give an authority's certificate as PEM: `ca("root")`."""
+    return lambda name: pem_of(authorities[name].certificate)
+
+
+@pytest.fixture(scope="session")
+def key(keys: dict[str, PrivateKey]) -> Callable[..., bytes]:
+    """Give a private key as PEM: `key()`, `key("second", passphrase=b"x", old=True)`."""
+
+    def give(name: str = "own", *, passphrase: bytes | None = None, old: bool = False) -> bytes:
+        form = serialization.PrivateFormat.TraditionalOpenSSL if old else serialization.PrivateFormat.PKCS8
+        encryption = (
+            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        )
+        return keys[name].private_bytes(serialization.Encoding.PEM, form, encryption)
+
+    return give
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Callable[..., Path]:
+    """Write files into a Resources folder, all of them 0600: `fill("Resources", key=b"...")`."""
+
+    def write(folder: str = "Resources", **files: bytes) -> Path:
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        for name, content in files.items():
+            file = path / f"{name.replace('_', '-')}.pem"
+            file.write_bytes(content)
+            file.chmod(0o600)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def resources(fill: Callable[..., Path], key: Callable[..., bytes], cert: Callable[..., bytes]) -> Path:
+    """A server's Resources folder in which everything is in order."""
+    return fill(key=key(), cert=cert())
