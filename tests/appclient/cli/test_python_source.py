@@ -39,7 +39,7 @@ def load() -> Iterator[Load]:
 
 
 def description_of(cls: type) -> dict[str, Any]:
-    described: dict[str, Any] = unpack(pack(dict(contract_of(cls).description)), Limits())  # type: ignore[assignment]
+    described: dict[str, Any] = unpack(pack(dict(contract_of(cls).description)), Limits())
     return described
 
 

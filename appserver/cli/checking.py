@@ -1,0 +1,172 @@
+"""`appserver check`: everything that would keep the application from starting, found without starting it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from appserver.cli.loading import ApplicationNotFound, load_application
+from protocol.certs import (
+    CertificatesError,
+    PolicyError,
+    ResourcesError,
+    check_server_resources,
+    client_resources_folder,
+    load_trust,
+    open_server_identity,
+    read_passphrase,
+    server_context,
+    server_resources_folder,
+)
+from protocol.certs.identity import CERT_FILE
+from protocol.settings import LoadedSettings, SettingsError, load_settings
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        file: where.
+        finding: what.
+        remedy: what to do.
+    """
+
+    file: str
+    finding: str
+    remedy: str
+
+
+@attrs.frozen
+class Report:
+    """What a check found.
+
+    Attributes:
+        problems: each keeps the application from starting or clients from connecting.
+        notes: what is as it should be, or worth knowing.
+    """
+
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def check(named: str | None, *, settings: Path | None, resources: Path | None) -> Report:
+    """Check settings, Resources folders and the application.
+
+    Args:
+        named: the application as `module:attribute`; the settings' without.
+        settings: the settings file; `settings.toml` in the working folder without.
+        resources: the server's Resources folder; the settings' without.
+    """
+    problems: list[Problem] = []
+    notes: list[str] = []
+    loaded: LoadedSettings | None = None
+    try:
+        loaded = load_settings(settings)
+        notes.append(f"settings: {loaded.path or 'no file, defaults only'}")
+    except SettingsError as exc:
+        problems += _settings_problems(exc)
+    if loaded is not None:
+        _check_resources(loaded, resources, problems, notes)
+    problems += _check_application(named, loaded, notes)
+    return Report(tuple(problems), tuple(notes))
+
+
+def _settings_problems(exc: SettingsError) -> Iterator[Problem]:
+    for text in exc.problems:
+        file = next((name for name in (str(exc.path), *_variable(text)) if text.startswith(f"{name}: ")), "")
+        finding = text.removeprefix(f"{file}: ") if file else text
+        yield Problem(
+            file or str(exc.path),
+            finding,
+            "`appserver settings show` in a folder without problems lists every key and its value"
+            if "unknown" in finding
+            else "Correct it there, or take it out for the default",
+        )
+
+
+def _variable(text: str) -> tuple[str, ...]:
+    head = text.partition(": ")[0]
+    return (head,) if head.startswith("environment ") else ()
+
+
+def _check_resources(
+    loaded: LoadedSettings, resources: Path | None, problems: list[Problem], notes: list[str]
+) -> None:
+    if not loaded.settings.client_server.encrypt:
+        notes.append(
+            "encryption is off (client_server.encrypt): no certificate is needed, everybody can read along"
+        )
+        return
+    folder = server_resources_folder(loaded, resources)
+    try:
+        problems += _check_server(loaded, folder, notes)
+    except PolicyError as exc:
+        problems.append(
+            Problem(str(loaded.path), str(exc), f"Change {exc.key}, or take it out for the default")
+        )
+    except CertificatesError as exc:
+        problems.append(_resources_problem(exc))
+    client = client_resources_folder(loaded)
+    if client is not None:
+        try:
+            load_trust(client)
+            notes.append(f"client's Resources: {client}")
+        except ResourcesError as exc:
+            problems.append(_resources_problem(exc))
+
+
+def _check_server(loaded: LoadedSettings, folder: Path, notes: list[str]) -> Iterator[Problem]:
+    tls = loaded.settings.tls
+    passphrase = read_passphrase(tls)
+    if tls.auto_certificate and not os.path.lexists(folder / CERT_FILE):
+        notes.append(f"server's Resources: {folder}; a certificate is made there at the first start")
+        return
+    found = check_server_resources(folder, passphrase=passphrase)
+    if found:
+        yield from (_resources_problem(problem) for problem in found)
+        return
+    identity = open_server_identity(folder, passphrase=passphrase)
+    server_context(identity, tls)
+    names = ", ".join(identity.names)
+    notes.append(f"server's Resources: {folder}; certificate for {names} until {identity.not_after:%Y-%m-%d}")
+
+
+def _resources_problem(exc: CertificatesError) -> Problem:
+    if isinstance(exc, ResourcesError):
+        return Problem(str(exc.file), exc.finding, exc.remedy)
+    return Problem("", str(exc), "")
+
+
+def _check_application(
+    named: str | None, loaded: LoadedSettings | None, notes: list[str]
+) -> Iterator[Problem]:
+    if named is None and loaded is None:
+        return  # the settings would have named it
+    folders = [Path.cwd()] if loaded is None else [Path.cwd(), loaded.folder]
+    try:
+        application = load_application(
+            named or (loaded.settings.application.module if loaded else None), folders
+        )
+    except ApplicationNotFound as exc:
+        yield Problem(exc.file, exc.finding, exc.remedy)
+        return
+    interfaces = application.service.contracts
+    notes.append(f"application: {application.name} with {', '.join(interfaces) or 'no interface'}")
+    if not interfaces:
+        yield Problem("application", "it serves nothing", "Call register() with an implementation")
+
+
+def report_text(report: Report) -> str:
+    """The report for people: what is fine first, then each problem with its remedy."""
+    lines = [f"ok       {note}" for note in report.notes]
+    for problem in report.problems:
+        lines.append(f"problem  {problem.file}: {problem.finding}")
+        if problem.remedy:
+            lines.append(f"         {problem.remedy}")
+    count = len(report.problems)
+    lines.append("nothing keeps it from starting" if not count else f"{count} problem{'s' * (count > 1)}")
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""The commands of `appserver`: their arguments, and a line or two each; what they do is imported when called."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+app = App(
+    "appserver",
+    help="Make, check and run an application server.",
+    version=lambda: importlib.metadata.version("appserver"),
+    help_format="plaintext",
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+settings_app = App("settings", help="Show and change the settings.")
+app.command(settings_app)
+
+
+@app.command
+def init(folder: Path, /, *, name: str | None = None, debug: Flag = False) -> int:
+    """Make an application folder that runs at once.
+
+    Args:
+        folder: to be made; it must be new or empty.
+        name: of the application; the folder's name without.
+        debug: show tracebacks.
+    """
+    from appserver.cli.new_application import make_application
+
+    for path in make_application(folder, name):
+        print(path)
+    print(f"\nrun it:   cd {folder} && appserver run\nuse it:   cd {folder} && python client.py")
+    return 0
+
+
+@app.command
+def run(
+    application: str | None = None,
+    /,
+    *,
+    settings: Path | None = None,
+    resources: Path | None = None,
+    json: Flag = False,
+    debug: Flag = False,
+) -> int:
+    """Serve an application until Ctrl+C or SIGTERM; a second one ends at once.
+
+    Args:
+        application: as module:attribute, module alone for its attribute app; the settings' application.module
+            without.
+        settings: the settings file; settings.toml in this folder without.
+        resources: the server's Resources folder, with its key and certificate.
+        json: say in JSON where the server listens.
+        debug: log everything, with tracebacks.
+    """
+    from appserver.cli import run as running
+
+    running.run(application, settings=settings, resources=resources, as_json=json, debug=debug)
+    return 0
+
+
+@app.command
+def check(
+    application: str | None = None,
+    /,
+    *,
+    settings: Path | None = None,
+    resources: Path | None = None,
+    json: Flag = False,
+    debug: Flag = False,
+) -> int:
+    """Check settings, certificates and the application without starting; status 1 if anything is wrong.
+
+    Args:
+        application: as module:attribute; the settings' application.module without.
+        settings: the settings file; settings.toml in this folder without.
+        resources: the server's Resources folder.
+        json: print the findings as JSON.
+        debug: show tracebacks.
+    """
+    import attrs
+
+    from appserver.cli import checking
+
+    report = checking.check(application, settings=settings, resources=resources)
+    if json:
+        _print_json({"ok": not report.problems, **attrs.asdict(report)})
+    else:
+        print(checking.report_text(report))
+    return 1 if report.problems else 0
+
+
+@settings_app.command
+def show(
+    section: str | None = None, /, *, settings: Path | None = None, json: Flag = False, debug: Flag = False
+) -> int:
+    """Show every setting, its value and where that comes from: default, file or environment.
+
+    Args:
+        section: only this one's.
+        settings: the settings file; settings.toml in this folder without.
+        json: print JSON.
+        debug: show tracebacks.
+    """
+    from appserver.cli import settings_commands as commands
+
+    rows = commands.setting_rows(commands.load(settings), section)
+    if json:
+        _print_json(rows)
+    else:
+        commands.print_rows(rows)
+    return 0
+
+
+@settings_app.command
+def get(key: str, /, *, settings: Path | None = None, json: Flag = False, debug: Flag = False) -> int:
+    """Print the value of one setting.
+
+    Args:
+        key: as client_server.port.
+        settings: the settings file; settings.toml in this folder without.
+        json: print JSON.
+        debug: show tracebacks.
+    """
+    from appserver.cli import settings_commands as commands
+
+    value = commands.get_setting(commands.load(settings), key)
+    if json:
+        _print_json(value)
+    else:
+        print(commands.value_text(value))
+    return 0
+
+
+@settings_app.command(name="set")
+def set_(
+    key: str,
+    value: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    settings: Path | None = None,
+    debug: Flag = False,
+) -> int:
+    """Change one setting in the file; comments and everything else stay.
+
+    Args:
+        key: as client_server.encrypt.
+        value: true or false, a number, a text, or a list with commas; an empty text takes the setting out.
+        settings: the settings file; settings.toml in this folder without.
+        debug: show tracebacks.
+    """
+    from appserver.cli import settings_commands as commands
+
+    for line in commands.change_setting(settings, key, value):
+        print(line)
+    return 0
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value))
