@@ -45,4 +45,6 @@ def build_application(folder: Path) -> Application:
     return application
 
 
-app = build_application(Path(os.environ.get("ORDERS_DATA", "data")))
+DATA = Path(__file__).parent.parent / "data"
+
+app = build_application(Path(os.environ.get("ORDERS_DATA", DATA)))

@@ -163,6 +163,8 @@ class Summary:
 class NotFound(Exception):
     """There is no such customer, product, order or attachment."""
 
+    code = "orders.not_found"  # on the wire; the same in both interfaces, whichever raises it
+
     kind: str
     key: str
 
@@ -185,6 +187,8 @@ class OutOfStock(Exception):
 @attrs.define
 class NotAllowed(Exception):
     """The desk's rules do not allow it: an order without lines, a step backwards."""
+
+    code = "orders.not_allowed"
 
     reason: str
 
