@@ -43,6 +43,23 @@ from protocol.transport.listener import (
     ListenerStatistics,
     open_listeners,
 )
+from protocol.transport.memory import (
+    Link,
+    MemoryTransport,
+)
+from protocol.transport.memory_tls import (
+    MemoryTlsTransport,
+)
+from protocol.transport.opening import (
+    Verify,
+    open_client,
+    open_server,
+)
+from protocol.transport.pipe import (
+    Cut,
+    Pipe,
+    PipeStatistics,
+)
 from protocol.transport.plain import (
     PlainTransport,
 )
@@ -60,13 +77,19 @@ __all__ = [
     "ConnectionRefused",
     "ConnectionReset",
     "ConnectionTruncated",
+    "Cut",
     "EncryptionRequired",
     "HandshakeTimeout",
     "HttpClient",
+    "Link",
     "Listener",
     "ListenerStatistics",
+    "MemoryTlsTransport",
+    "MemoryTransport",
     "Mismatch",
     "NotAnAppserver",
+    "Pipe",
+    "PipeStatistics",
     "PlainClient",
     "PlainTransport",
     "Security",
@@ -80,10 +103,13 @@ __all__ = [
     "UnknownClient",
     "UnknownHost",
     "Unreachable",
+    "Verify",
     "accept_transport",
     "connect_tcp",
     "connect_transport",
     "format_location",
+    "open_client",
     "open_listeners",
+    "open_server",
     "open_tls",
 ]

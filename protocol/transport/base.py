@@ -37,6 +37,7 @@ class Security:
         encrypted: whether TLS is in use; all the rest is None where it is not.
         version: `TLSv1.3` or `TLSv1.2`.
         cipher: OpenSSL's name of the cipher suite.
+        protocol: the application protocol that both sides named (ALPN).
         group: the key exchange's group, such as `X25519`; None where Python does not tell.
         fingerprint: `sha256:` and 64 hexadecimal digits of the peer's public key, if it showed a certificate.
         peer_certificate: the peer's certificate, DER; the TLS layer has verified it as its context demands.
@@ -45,6 +46,7 @@ class Security:
     encrypted: bool = False
     version: str | None = None
     cipher: str | None = None
+    protocol: str | None = None
     group: str | None = None
     fingerprint: str | None = None
     peer_certificate: bytes | None = attrs.field(default=None, repr=False)

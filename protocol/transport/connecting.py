@@ -5,30 +5,24 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import trio
 
 from protocol.settings import TimeoutSettings
 from protocol.transport.address import Address
-from protocol.transport.base import Security, Transport
+from protocol.transport.base import Transport
 from protocol.transport.errors import (
     ConnectionRefused,
     ConnectTimeout,
-    TlsFailure,
     TransportError,
     UnknownHost,
     Unreachable,
 )
-from protocol.transport.mismatch import ServerOpening, unnamed_server
+from protocol.transport.opening import Verify, open_client
 from protocol.transport.plain import PlainTransport
-from protocol.transport.security import speaks_appserver
 from protocol.transport.sockets import set_options
-from protocol.transport.tls import open_tls
-
-Verify = Callable[[Security], None]
-"""Looks at what was agreed and raises if that is not good enough: pins, a demanded key."""
 
 
 async def connect_transport(
@@ -50,36 +44,7 @@ async def connect_transport(
         TransportError: one subclass for each cause.
     """
     plain = PlainTransport(await connect_tcp(address, timeouts.handshake), address.location)
-    if context is None:
-        plain.examine_first(ServerOpening(address.location).feed)
-        return plain
-    transport = await open_tls(plain, context, timeout=timeouts.handshake, server_hostname=address.host)
-    try:
-        if not speaks_appserver(transport.tls):
-            raise unnamed_server(address.location)
-        if verify is not None:
-            verify(transport.security)
-        elif address.pin is not None:
-            check_pin(address.pin, transport.security, address.location)
-    except BaseException:
-        transport.abort()
-        raise
-    return transport
-
-
-def check_pin(pin: str, security: Security, location: str) -> None:
-    """Compare the server's key with the pin of its address.
-
-    Raises:
-        TlsFailure: it is another key.
-    """
-    if security.fingerprint != pin:
-        raise TlsFailure(
-            location,
-            f"the server's key is {security.fingerprint}, the address demands {pin}",
-            "Ask the administrator for the current address before you go on: this may be an attack",
-            reason="PIN_MISMATCH",
-        )
+    return await open_client(plain, address, context=context, timeouts=timeouts, verify=verify)
 
 
 async def connect_tcp(address: Address, timeout: float) -> socket.socket:

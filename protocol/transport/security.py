@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from protocol.transport.base import ALPN, Security
+from protocol.transport.base import Security
 
 
 def describe_tls(tls: ssl.SSLSocket | ssl.SSLObject, group: str | None = None) -> Security:
@@ -26,15 +26,11 @@ def describe_tls(tls: ssl.SSLSocket | ssl.SSLObject, group: str | None = None) -
         encrypted=True,
         version=tls.version(),
         cipher=cipher[0] if cipher else None,
+        protocol=tls.selected_alpn_protocol(),
         group=group or (ask_group() if ask_group is not None else None),
         fingerprint=_fingerprint(certificate) if certificate else None,
         peer_certificate=certificate,
     )
-
-
-def speaks_appserver(tls: ssl.SSLSocket | ssl.SSLObject) -> bool:
-    """Whether both sides named our protocol, so that no client of another service got here."""
-    return tls.selected_alpn_protocol() == ALPN
 
 
 def _fingerprint(certificate: bytes) -> str | None:

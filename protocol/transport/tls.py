@@ -66,7 +66,7 @@ class TlsTransport(SocketTransport):
         # The C object itself: SSLSocket.recv is three Python calls deep. It has had this name and these
         # four methods since Python 3.2.
         engine: _Engine = sock._sslobj  # type: ignore[attr-defined]
-        self.tls: Final = sock
+        self._tls = sock
         self._read: Callable[[int], bytes] = engine.read
         self._write: Callable[[bytes | memoryview], int] = engine.write
         self._pending = engine.pending
@@ -133,7 +133,7 @@ class TlsTransport(SocketTransport):
         finally:
             # Without close_notify a FIN would only be taken for a truncation; a reset frees the
             # kernel's buffers, which a stalled peer would keep full.
-            rest = PlainTransport(_bare(self.tls), self.peer_address)
+            rest = PlainTransport(_bare(self._tls), self.peer_address)
             if not told:
                 rest.abort()
         await rest.aclose(timeout)
