@@ -72,7 +72,7 @@ def server_context(identity: ServerIdentity, policy: TlsSettings) -> ssl.SSLCont
     """
     context = _new_context(ssl.PROTOCOL_TLS_SERVER, policy)
     context.num_tickets = 0
-    _set_server_groups(context)
+    _set_server_groups(context, client_certificates=bool(identity.client_authorities))
     _load_identity(context, identity)
     if identity.client_authorities:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -131,15 +131,17 @@ def _new_context(protocol: int, policy: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-def _set_server_groups(context: ssl.SSLContext) -> None:
+def _set_server_groups(context: ssl.SSLContext, *, client_certificates: bool) -> None:
     if hasattr(context, "set_groups"):
         context.set_groups(":".join(GROUPS))
         return
     # Python before 3.15 can set one group. A client without X25519 is then refused, which is the price
     # for not being held up by the others; every TLS library of the last eight years has it.
+    # In TLS 1.2 the group is also the one curve that a client's certificate may be on: hence P-256,
+    # which clients' keys are on, where certificates are wanted (RFC 8422 section 5.1.1).
     # OpenSSL 1.1.1 cannot set X25519 by this call.
     with contextlib.suppress(ValueError, ssl.SSLError):
-        context.set_ecdh_curve("X25519")
+        context.set_ecdh_curve("prime256v1" if client_certificates else "X25519")
 
 
 def _load_identity(context: ssl.SSLContext, identity: Identity) -> None:

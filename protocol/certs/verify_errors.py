@@ -33,7 +33,6 @@ _CERTIFICATE_ALERTS = {
 }
 _VERSION_REASONS = {"PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE", "WRONG_SSL_VERSION"}
 _CIPHER_REASONS = {
-    "HANDSHAKE_FAILURE",
     "INSUFFICIENT_SECURITY",
     "NO_SHARED_CIPHER",
     "NO_SUITABLE_KEY_SHARE",
@@ -123,6 +122,15 @@ def _no_common_cipher(name: str) -> errors.PeerError:
     )
 
 
+def _handshake_failure(name: str) -> errors.PeerError:
+    # In TLS 1.2 this one alert says both.
+    return errors.NoCommonCipher(
+        name,
+        "the two sides have no cipher in common, or the other side wants a certificate of this client",
+        "Compare [tls] ciphers on both sides, and ask whether clients need certificates there",
+    )
+
+
 def _wrong_service(name: str) -> errors.PeerError:
     return errors.WrongService(
         name, "this is not an application server, but something else that speaks TLS", "Check host and port"
@@ -132,5 +140,6 @@ def _wrong_service(name: str) -> errors.PeerError:
 _REASONS: tuple[tuple[set[str], Callable[[str], errors.PeerError]], ...] = (
     (_VERSION_REASONS, _no_common_version),
     (_CIPHER_REASONS, _no_common_cipher),
+    ({"HANDSHAKE_FAILURE"}, _handshake_failure),
     (_SERVICE_REASONS, _wrong_service),
 )

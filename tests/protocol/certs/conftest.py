@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -167,3 +169,69 @@ def fill(tmp_path: Path) -> Callable[..., Path]:
 def resources(fill: Callable[..., Path], key: Callable[..., bytes], cert: Callable[..., bytes]) -> Path:
     """A server's Resources folder in which everything is in order."""
     return fill(key=key(), cert=cert())
+
+
+@pytest.fixture(scope="session")
+def shake() -> Callable[..., tuple[ssl.SSLObject, ssl.SSLObject]]:
+    """Do handshakes in memory: `client, server = shake(server_context, client_context, "localhost")`."""
+    return _shake
+
+
+def _shake(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "localhost"
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Do a handshake in memory; the client's error comes first, as a real client would see it.
+
+    The exchange ends with a message each way: TLS 1.3 tells a client of a refusal only then.
+    """
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(to_client, to_server, server_hostname=name)
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    server_error: ssl.SSLError | None = None
+    for side, step in [(ours, "do_handshake"), (theirs, "do_handshake")] * 4 + [
+        (theirs, "read"),
+        (ours, "read"),
+    ]:
+        try:
+            getattr(side, step)()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except ssl.SSLError as error:
+            if side is ours:
+                raise
+            server_error = server_error or error
+    if server_error is not None:
+        raise server_error
+    return ours, theirs
+
+
+@pytest.fixture(scope="session")
+def self_signed(keys: dict[str, PrivateKey]) -> bytes:
+    """A certificate that `own` gave itself, as administrators make them: no authority anywhere."""
+    key = keys["own"]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=100))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([general_name(name) for name in NAMES]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return pem_of(certificate)
+
+
+@pytest.fixture(scope="session")
+def fingerprint(keys: dict[str, PrivateKey]) -> str:
+    """The fingerprint of the key `own`, computed without the code under test."""
+    spki = (
+        keys["own"]
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return f"sha256:{hashlib.sha256(spki).hexdigest()}"
