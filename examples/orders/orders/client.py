@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import trio
 
-from appclient import Client, ConnectError, StateChange, connect
+from appclient import Client, ConnectError, ConnectionState, StateChange, connect
 from orders.contract import (
     Attachment,
     LoadReport,
@@ -32,7 +32,7 @@ from orders.contract import (
 )
 from orders.progress import progress_bar
 from protocol import Blob, Gap, Stream
-from protocol.certs import ResourcesError
+from protocol.certs import CertificatesError
 from protocol.peer import CallError, ConnectionLost
 from protocol.settings import SettingsError
 from protocol.transport import AddressError, TransportError
@@ -45,8 +45,8 @@ EXPECTED = (
     NotAllowed,
     CallError,  # what else can become of a call
     ConnectError,  # the server refuses this client, or is another one
-    TransportError,  # it cannot be reached, or not be trusted
-    ResourcesError,
+    TransportError,  # it cannot be reached
+    CertificatesError,  # it cannot be trusted, or a file of the Resources folder cannot be used
     SettingsError,
     AddressError,
     OSError,  # a file of the user's
@@ -137,7 +137,7 @@ async def follow(desk: OrderDesk, arguments: argparse.Namespace) -> None:
         print("following; Ctrl+C ends it")
         async for change in changes:
             if isinstance(change, Gap):
-                print(f"({change.lost} changes were missed)")
+                print("(changes were missed meanwhile)")
             else:
                 print(one_line(await desk.find(change.number)))
 
@@ -222,7 +222,8 @@ def one_line(order: Order) -> str:
 
 def show_state(change: StateChange) -> None:
     """Tell of the connection's coming and going: calls wait meanwhile."""
-    print(f"[{change.state.value}] {change.reason}", file=sys.stderr)
+    if change.state is not ConnectionState.CLOSED:
+        print(f"[{change.state.value}] {change.reason}", file=sys.stderr)
 
 
 def _line(text: str) -> tuple[str, int]:

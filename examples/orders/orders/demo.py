@@ -34,6 +34,7 @@ from protocol import Stream
 MEBIBYTE = 1024 * 1024
 FILE_SIZE = 32 * MEBIBYTE
 LOADED = 1000
+NOT_TOLD = "not told (Python 3.15 and later tell it)"
 
 
 def say(title: str, text: str = "") -> None:
@@ -47,7 +48,7 @@ async def show_connection(client: Client) -> None:
     assert security is not None
     say("connected", f"{client.address.location}, application {client.application!r}")
     if security.encrypted:
-        say("", f"protocol {security.version}, cipher {security.cipher}, group {security.group or 'unknown'}")
+        say("", f"protocol {security.version}, cipher {security.cipher}, group {security.group or NOT_TOLD}")
         say("", f"server's key {security.fingerprint}")
     else:
         say("", "not encrypted: client_server.encrypt is off")
@@ -70,7 +71,8 @@ async def show_calls(desk: OrderDesk) -> int:
         say("", f"refused with {type(exc).__name__}: {exc}")
     async with desk.quote(Stream([NewLine("BOLT-M8", 3), NewLine("LAMP-E27", 9999)])) as quotes:
         async for quote in quotes:
-            say("", f"quoted {quote.line.quantity} x {quote.line.product}: {quote.price}, {quote.available}")
+            there = "in stock" if quote.available else "not in stock"
+            say("", f"quoted {quote.line.quantity} x {quote.line.product}: {quote.price}, {there}")
     return number
 
 
@@ -113,7 +115,7 @@ async def show_files(desk: OrderDesk, number: int, folder: Path) -> None:
     assert digests == [attachment.sha256, attachment.sha256]
     say(
         "file",
-        f"{attachment.size // MEBIBYTE} MiB up and down, SHA-256 {attachment.sha256}, equal three times",
+        f"{attachment.size // MEBIBYTE} MiB up and down, SHA-256 on both sides {attachment.sha256}",
     )
 
 

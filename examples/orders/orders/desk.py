@@ -148,10 +148,10 @@ class Desk(OrderDesk):
 
     async def attach(self, number: int, file: Blob) -> Attachment:
         await self.find(number)  # before anything is received
-        name = (file.name or "attachment")[:NAME_LENGTH]
         key = uuid4()
 
         def enter() -> tuple[Attachment, Order]:
+            name = (file.name or "attachment")[:NAME_LENGTH]  # it comes with the content
             attachment = self._files.describe(key, name)
             return attachment, self._database.write(records.add_attachment, number, attachment)
 
