@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from protocol.certs import CertificatesError, check_peer_certificate, translate_ssl_error
 from protocol.certs.authority import general_name
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -235,3 +236,22 @@ def fingerprint(keys: dict[str, PrivateKey]) -> str:
         .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     return f"sha256:{hashlib.sha256(spki).hexdigest()}"
+
+
+@pytest.fixture(scope="session")
+def refusal(shake: Callable[..., tuple[ssl.SSLObject, ssl.SSLObject]]) -> Callable[..., CertificatesError]:
+    """Give the error that a client which does all that it must reports: `refusal(server, client, pin=...)`."""
+
+    def connect(
+        server: ssl.SSLContext, client: ssl.SSLContext, *, name: str = "localhost", pin: str | None = None
+    ) -> CertificatesError:
+        try:
+            ours, _theirs = shake(server, client, name)
+            check_peer_certificate(ours.getpeercert(binary_form=True), pin, address=f"{name}:19813")
+        except ssl.SSLError as error:
+            return translate_ssl_error(error, f"{name}:19813")
+        except CertificatesError as error:
+            return error
+        pytest.fail("the server was accepted")
+
+    return connect

@@ -7,8 +7,6 @@ show a prompt.
 from __future__ import annotations
 
 import os
-import shlex
-import ssl
 import subprocess
 import sys
 import time
@@ -267,122 +265,6 @@ def test_a_good_folder_has_no_findings_and_its_facts(desk: Desk) -> None:
     assert len(identity.fingerprint) == 71
 
 
-@pytest.mark.parametrize("file", ["key.pem", "cert.pem"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda pem: pem.replace(b"\n", b"\r\n"),
-        lambda pem: b"\xef\xbb\xbf" + pem,
-        lambda pem: b"\xef\xbb\xbf" + pem.replace(b"\n", b"\r\n"),
-        lambda pem: b"Bag Attributes\n    friendlyName: x\n" + pem + b"\n\n",
-        lambda pem: pem.rstrip(),
-    ],
-    ids=["CRLF", "mark", "mark and CRLF", "text around", "no last line end"],
-)
-def test_what_people_do_to_good_files_without_harm(
-    desk: Desk, file: str, change: Callable[[bytes], bytes]
-) -> None:
-    desk.change(file, change)
-    assert open_server_identity(desk.folder).names == ("localhost", "127.0.0.1")
-
-
-@posix
-def test_links_to_good_files_are_followed_and_their_target_is_judged(desk: Desk) -> None:
-    for file in ("key.pem", "cert.pem"):
-        target = desk.folder / f"live-{file}"
-        (desk.folder / file).rename(target)
-        (desk.folder / file).symlink_to(target.name)
-    open_server_identity(desk.folder)
-    (desk.folder / "live-key.pem").chmod(0o644)
-    with pytest.raises(errors.KeyReadableByOthers):
-        open_server_identity(desk.folder)
-
-
-@pytest.mark.parametrize("old", [False, True])
-def test_a_passphrase_opens_the_key_and_a_wrong_one_does_not(desk: Desk, old: bool) -> None:
-    desk.put("key.pem", desk.key("rsa", passphrase=PASSPHRASE, old=old))
-    desk.put("cert.pem", desk.cert("rsa"))
-    identity = open_server_identity(desk.folder, passphrase=PASSPHRASE)
-    assert "key" not in repr(identity).replace("key_file", "").replace("key.pem", "")
-    with pytest.raises(errors.WrongPassphrase) as caught:
-        open_server_identity(desk.folder, passphrase=b"canary-wrong")
-    assert caught.value.file == desk.folder / "key.pem"
-    assert "canary" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-def test_a_passphrase_for_a_key_that_has_none_does_no_harm(desk: Desk) -> None:
-    open_server_identity(desk.folder, passphrase=PASSPHRASE)
-
-
-@posix
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
-def test_a_key_that_others_can_read_is_refused_with_the_command_that_mends_it(desk: Desk, mode: int) -> None:
-    path = desk.folder / "key.pem"
-    path.chmod(mode)
-    with pytest.raises(errors.KeyReadableByOthers) as caught:
-        open_server_identity(desk.folder)
-    assert f"mode {mode:04o}" in caught.value.finding
-    command = caught.value.remedy.partition("Run: ")[2].partition("   ")[0]
-    subprocess.run(shlex.split(command), check=True, timeout=10)
-    open_server_identity(desk.folder)
-
-
-@posix
-def test_a_secret_in_the_credentials_directory_may_be_open_to_its_group(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (desk.folder / "key.pem").chmod(0o440)
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(desk.folder))
-    open_server_identity(desk.folder)
-    (desk.folder / "key.pem").chmod(0o444)
-    with pytest.raises(errors.KeyReadableByOthers):
-        open_server_identity(desk.folder)
-
-
-@posix
-def test_files_and_folders_that_cannot_be_read_are_told_apart_from_missing_ones(desk: Desk) -> None:
-    script = """if True:
-        import os, sys
-        from pathlib import Path
-        from protocol.certs import open_server_identity
-        open_server_identity(Path(sys.argv[1]))  # all modules are imported now
-        Path(sys.argv[1], sys.argv[2]).chmod(0)
-        if os.getuid() == 0:
-            os.setegid(65534)
-            os.seteuid(65534)
-        try:
-            open_server_identity(Path(sys.argv[1]))
-        except Exception as error:
-            print(type(error).__name__, error)
-    """
-    top = desk.folder.parent
-    for folder in (top, *top.parents):
-        if not folder.stat().st_mode & 0o001 and folder.stat().st_uid == os.getuid():
-            folder.chmod(0o755)
-    for file, name, text in [
-        ("key.pem", "UnreadableFile", f"{desk.folder / 'key.pem'}: the file cannot be read"),
-        (".", "UnreadableFile", f"{desk.folder}: the folder cannot be entered"),
-    ]:
-        run = subprocess.run(
-            [sys.executable, "-c", script, str(desk.folder), file],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-        desk.folder.chmod(0o755)
-        assert run.stdout.startswith(f"{name} {text}"), run.stdout
-
-
-def test_a_missing_folder_and_a_file_in_its_place_are_named(tmp_path: Path) -> None:
-    with pytest.raises(errors.MissingFolder, match=r"name another in \[tls\] resources"):
-        open_server_identity(tmp_path / "none")
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(errors.NotAFile):
-        open_server_identity(tmp_path / "file")
-
-
 @posix
 def test_nothing_ever_prompts_on_the_terminal(
     desk: Desk, tmp_path: Path, key: Bytes, cert: Bytes, ca: Bytes
@@ -427,9 +309,3 @@ def test_nothing_ever_prompts_on_the_terminal(
         os.close(ours)
         os.close(theirs)
     assert run.stdout.split() == [fault.error.__name__ for fault in FAULTS]
-
-
-def test_a_real_der_certificate_is_told_from_pem(desk: Desk) -> None:
-    desk.change("cert.pem", lambda pem: ssl.PEM_cert_to_DER_cert(pem.decode()))
-    with pytest.raises(errors.DerFile):
-        open_server_identity(desk.folder)

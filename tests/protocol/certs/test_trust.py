@@ -135,7 +135,7 @@ def test_the_key_of_a_pinned_server_is_recognised_without_its_certificate(
 
 def test_the_fingerprint_is_that_of_the_public_key(cert: Bytes, fingerprint: str) -> None:
     assert spki_fingerprint(ssl.PEM_cert_to_DER_cert(cert().decode())) == fingerprint
-    with pytest.raises(ValueError, match="ASN"):
+    with pytest.raises(ValueError, match="asn1"):
         spki_fingerprint(b"x")
 
 
