@@ -3,7 +3,7 @@
 Every error carries where it happened, what happened and what to do about it. The classes say whose
 affair the failure is: the first group arises while a connection is made, the second while it is used,
 the third when the two sides speak different things (most often: encryption switched differently).
-Verification of certificates is not here: `protocol.certs` tells its causes apart.
+All that TLS itself refuses is a `TlsFailure`; `protocol.certs` tells its causes apart.
 """
 
 from __future__ import annotations

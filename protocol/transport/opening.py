@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 
+from protocol.certs import check_peer_certificate
 from protocol.settings import TimeoutSettings
 from protocol.transport.address import Address
 from protocol.transport.base import ALPN, Carrier, Security, Transport
-from protocol.transport.errors import TlsFailure
 from protocol.transport.memory import MemoryTransport
 from protocol.transport.memory_tls import open_memory_tls
 from protocol.transport.mismatch import (
@@ -45,6 +45,7 @@ async def open_client(
 
     Raises:
         TransportError: one subclass for each cause.
+        PeerError: of `protocol.certs`, if the server's key is not the one of the pin.
     """
     if context is None:
         carrier.examine_first(ServerOpening(carrier.peer_address).feed)
@@ -56,7 +57,9 @@ async def open_client(
         if verify is not None:
             verify(transport.security)
         elif address.pin is not None:
-            check_pin(address.pin, transport.security, transport.peer_address)
+            check_peer_certificate(
+                transport.security.peer_certificate, address.pin, address=transport.peer_address
+            )
     except BaseException:
         transport.abort()
         raise
@@ -94,21 +97,6 @@ async def open_server(
             transport.abort()
         raise unnamed_protocol(transport.peer_address)
     return transport
-
-
-def check_pin(pin: str, security: Security, location: str) -> None:
-    """Compare the server's key with the pin of its address.
-
-    Raises:
-        TlsFailure: it is another key.
-    """
-    if security.fingerprint != pin:
-        raise TlsFailure(
-            location,
-            f"the server's key is {security.fingerprint}, the address demands {pin}",
-            "Ask the administrator for the current address before you go on: this may be an attack",
-            reason="PIN_MISMATCH",
-        )
 
 
 async def _start_tls(

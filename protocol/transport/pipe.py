@@ -173,11 +173,12 @@ class Pipe:
         if self.has_room:
             await trio.lowlevel.checkpoint()
             return
-        self._writer = trio.Event()
+        event = self._writer = trio.Event()
         try:
-            await self._writer.wait()
+            await event.wait()
         finally:
-            self._writer = None
+            if self._writer is event:
+                self._writer = None
 
     def end(self, how: Cut) -> None:
         """Let the reader find the end behind what was sent. The first end counts."""
@@ -195,8 +196,8 @@ class Pipe:
             ConnectionResetError: the connection was cut, and all that came before it has been taken.
         """
         data = self._gather(most, consume=True)
-        if data and self._writer is not None:
-            self._writer.set()
+        if data:
+            self._wake_writer()
         return data
 
     def peek(self, most: int) -> bytes | None:
@@ -212,12 +213,13 @@ class Pipe:
         if ready <= now:
             await trio.lowlevel.checkpoint()
             return
-        self._reader = trio.Event()
+        event = self._reader = trio.Event()
         try:
             with trio.move_on_at(ready):
-                await self._reader.wait()
+                await event.wait()
         finally:
-            self._reader = None
+            if self._reader is event:
+                self._reader = None
 
     def abandon(self) -> None:
         """Nobody reads any more: what lies here is lost, and the writer will learn it."""
@@ -234,8 +236,7 @@ class Pipe:
     def wake(self) -> None:
         """Have both sides look again."""
         self._wake_reader()
-        if self._writer is not None:
-            self._writer.set()
+        self._wake_writer()
 
     def statistics(self) -> PipeStatistics:
         """What has gone through so far."""
@@ -244,6 +245,12 @@ class Pipe:
     def _wake_reader(self) -> None:
         if self._reader is not None:
             self._reader.set()
+            self._reader = None
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.set()
+            self._writer = None
 
     def _due(self) -> float:
         if self._delay or self._merge:

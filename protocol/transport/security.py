@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import ssl
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
+from protocol.certs import spki_fingerprint
 from protocol.transport.base import Security
 
 
@@ -35,8 +31,8 @@ def describe_tls(tls: ssl.SSLSocket | ssl.SSLObject, group: str | None = None) -
 
 def _fingerprint(certificate: bytes) -> str | None:
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
-        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm):  # a key that OpenSSL takes and cryptography does not know
+        return spki_fingerprint(certificate)
+    except Exception:
+        # OpenSSL takes keys that the certificate library does not know, and what that raises is its own
+        # affair. Without a fingerprint no pin matches.
         return None
-    return f"sha256:{hashlib.sha256(der).hexdigest()}"

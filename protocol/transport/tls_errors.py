@@ -1,7 +1,7 @@
 """What OpenSSL says, in the words of this room.
 
-It knows the alerts and reasons that mean something to a user; verification of certificates has its own
-causes, which `protocol.certs` tells apart from the `ssl.SSLError` that is kept as `__cause__`.
+What a TLS error means to a user is said in `protocol.certs`; here it is told apart from a broken connection
+and from another protocol. The `ssl.SSLError` is kept as `__cause__`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from typing import Final
 
+from protocol.certs import translate_ssl_error
 from protocol.transport.errors import (
     ConnectionReset,
     ConnectionTruncated,
@@ -40,59 +41,6 @@ _FOREIGN: Final = frozenset(
     }
 )
 
-_NO_COMMON_VERSION: Final = (
-    "the two sides have no TLS version in common",
-    "Compare tls.min_version on both sides",
-)
-_NO_COMMON_CIPHER: Final = (
-    "the two sides have no cipher suite or group in common",
-    "Compare tls.ciphers on both sides",
-)
-
-# OpenSSL's reasons, with the prefix of an alert cut off: (cause, next step).
-_REASONS: Final = {
-    "protocol_version": _NO_COMMON_VERSION,
-    "unsupported_protocol": _NO_COMMON_VERSION,
-    "version_too_low": _NO_COMMON_VERSION,
-    "handshake_failure": _NO_COMMON_CIPHER,
-    "no_shared_cipher": _NO_COMMON_CIPHER,
-    "no_suitable_groups": _NO_COMMON_CIPHER,
-    "no_suitable_key_share": _NO_COMMON_CIPHER,
-    "no_ciphers_available": _NO_COMMON_CIPHER,
-    "unknown_ca": (
-        "the other side does not trust this side's certificate",
-        "Check that its ca.pem holds the authority that issued the certificate",
-    ),
-    "bad_certificate": (
-        "the other side refuses this side's certificate",
-        "Check the certificate with `appserver certificates check`",
-    ),
-    "certificate_expired": (
-        "this side's certificate has expired, says the other side",
-        "Renew the certificate, or set the other side's clock",
-    ),
-    "certificate_revoked": (
-        "this side's certificate has been revoked",
-        "Ask the administrator for a new invitation",
-    ),
-    "certificate_unknown": (
-        "the other side refuses this side's certificate",
-        "Check the certificate with `appserver certificates check`",
-    ),
-    "certificate_required": (
-        "the server demands a client certificate",
-        "Put cert.pem and key.pem into the client's Resources folder",
-    ),
-    "peer_did_not_return_a_certificate": (
-        "the client showed no certificate and this server demands one",
-        "Put cert.pem and key.pem into the client's Resources folder",
-    ),
-    "certificate_verify_failed": (
-        "the other side's certificate is not trusted",
-        "Check the Resources folders of both sides",
-    ),
-}
-
 
 def translate_tls_error(error: OSError, address: str) -> TransportError:
     """The transport's name for what went wrong on an encrypted connection that stood.
@@ -120,11 +68,19 @@ def translate_client_handshake(error: OSError, address: str) -> TransportError:
             return NotAnAppserver(
                 address, "the program that listens there does not speak TLS as an appserver does"
             )
-    return translate_server_handshake(error, address)
+    return _handshake_failure(error, address)
 
 
 def translate_server_handshake(error: OSError, address: str) -> TransportError:
-    """The name for what went wrong in a handshake, for both sides."""
+    """The server's name for what went wrong in a handshake."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cause = f"the client's certificate is not acceptable ({error.verify_message.rstrip('.')})"
+        next_step = "Look at the client's cert.pem, and at clients-ca.pem in this server's Resources folder"
+        return TlsFailure(address, cause, next_step, reason=error.reason or "")
+    return _handshake_failure(error, address)
+
+
+def _handshake_failure(error: OSError, address: str) -> TransportError:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ConnectionTruncated(address, "the other side closed the connection during the TLS handshake")
     if isinstance(error, ssl.SSLSyscallError | ConnectionError):
@@ -141,9 +97,5 @@ def split_reason(error: ssl.SSLError) -> tuple[str, str | None]:
 
 def _failure(error: ssl.SSLError, address: str) -> TlsFailure:
     reason, alert = split_reason(error)
-    known = _REASONS.get(alert or reason.lower())
-    if known is not None:
-        return TlsFailure(address, *known, reason=reason, alert=alert)
-    words = (alert or reason or str(error)).replace("_", " ").lower()
-    cause = f"the other side refused TLS ({words})" if alert else f"TLS failed ({words})"
-    return TlsFailure(address, cause, reason=reason, alert=alert)
+    told = translate_ssl_error(error, address)
+    return TlsFailure(address, told.cause, told.remedy, reason=reason, alert=alert)
