@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -94,3 +95,13 @@ def test_a_message_is_cut_at_the_frame_limit(size: int, count: int) -> None:
 def test_a_frame_limit_of_nothing_is_a_bug_of_this_side() -> None:
     with pytest.raises(LocalProtocolError):
         encode_message(0x11, 0, 5, b"a", 0)
+
+
+def test_a_large_frame_in_small_pieces_costs_no_more_than_its_octets() -> None:
+    data = encode_frame(1, 0, 1, bytes(1 << 20))
+    reader = FrameReader(1 << 20)
+    started = time.process_time()
+    for at in range(0, len(data), 64):
+        frames = reader.feed(data[at : at + 64])
+    assert len(frames) == 1
+    assert time.process_time() - started < 0.5  # copying what is there for each piece takes seconds

@@ -93,6 +93,17 @@ def test_queue_keeps_the_newest_and_says_how_many_it_dropped() -> None:
     assert numbers(topic.seen()) == [10, 11], "the gap is told once"
 
 
+def test_an_event_does_not_overtake_those_that_wait() -> None:
+    """While events wait there can be credit again: a grant lets out only what it is enough for."""
+    topic = Topic(Policy.QUEUE, limit=9)
+    subscriber = topic.talk.server.publications._subscribers[topic.stream]
+    topic.publish(5)
+    subscriber.credit.left = 1
+    topic.publish()
+    topic.use(topic.seen())
+    assert numbers(topic.seen())[0] == 4
+
+
 def test_latest_keeps_the_newest_of_each_key_in_the_order_of_publishing() -> None:
     topic = Topic(Policy.LATEST, limit=3)
     topic.publish(3)
