@@ -128,15 +128,21 @@ class Desk(OrderDesk):
     async def load(self, orders: Stream[NewOrder]) -> LoadReport:
         # Each batch is placed as a whole. Should the transfer break, the client sends everything again, and
         # the keys tell what is there already.
-        added = known = 0
-        async for batch in _batches(orders):
-            done = await trio.to_thread.run_sync(self._database.write, records.place_all, batch)
-            for placed in done:
-                self._announce(placed)
-            again = sum(placed.known for placed in done)
-            known += again
-            added += len(done) - again
-        return LoadReport(added, known)
+        report = LoadReport(added=0, known=0)
+        batch: list[NewOrder] = []
+        async for order in orders:
+            batch.append(order)
+            if len(batch) == BATCH:
+                report = await self._place_batch(batch, report)
+                batch = []
+        return await self._place_batch(batch, report)
+
+    async def _place_batch(self, batch: list[NewOrder], report: LoadReport) -> LoadReport:
+        done = await trio.to_thread.run_sync(self._database.write, records.place_all, batch)
+        for placed in done:
+            self._announce(placed)
+        known = sum(placed.known for placed in done)
+        return LoadReport(report.added + len(done) - known, report.known + known)
 
     def quote(self, lines: Stream[NewLine]) -> Stream[Quote]:
         return Stream(self._quotes(lines))
@@ -182,14 +188,3 @@ class Desk(OrderDesk):
         self._moved.set()
         self._moved = trio.Event()
         self.changed.publish(OrderChanged(order.number, order.status, len(order.attachments)))
-
-
-async def _batches(orders: Stream[NewOrder]) -> AsyncIterator[list[NewOrder]]:
-    batch: list[NewOrder] = []
-    async for order in orders:
-        batch.append(order)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
