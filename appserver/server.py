@@ -9,7 +9,7 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from ssl import SSLContext
 
@@ -249,18 +249,30 @@ async def open_server(
     server = Server(application, settings, identity=identity, context=context)
     listeners = await open_listeners(settings.client_server.host, settings.client_server.port)
     server.addresses = tuple(listener.location for listener in listeners)
-    application.service.topics.bind_loop()
+    async with run_server(server, listeners):
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> AsyncIterator[trio.Nursery]:
+    """Run a server on listeners that are open already, or on none, for harnesses.
+
+    Yields:
+        The nursery of its connections, for `serve_transport`.
+    """
+    application = server.application
     lifespan = application.lifespan() if application.lifespan is not None else contextlib.nullcontext()
     failure: BaseException | None = None
     try:
+        application.service.topics.bind_loop()
         async with lifespan, trio.open_nursery() as connections, trio.open_nursery() as accepting:
             for listener in listeners:
                 accepting.start_soon(server.listen, listener, connections)
             try:
-                yield server
+                yield connections
             except trio.Cancelled:
                 raise
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001 - it leaves below as itself, not in a group of one
                 failure = exc
             accepting.cancel_scope.cancel()
             await server.drain()
