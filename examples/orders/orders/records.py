@@ -108,8 +108,8 @@ def find_order(connection: sqlite3.Connection, number: int) -> Order:
 def latest_orders(connection: sqlite3.Connection, status: Status | None, limit: int) -> list[Order]:
     """The newest orders, the newest first."""
     rows = connection.execute(
-        f"{ORDER} WHERE ?1 IS NULL OR status = ?1 ORDER BY placed_order.number DESC LIMIT ?2",
-        (status.value if status else None, limit),
+        f"{ORDER} WHERE :status IS NULL OR status = :status ORDER BY placed_order.number DESC LIMIT :limit",
+        {"status": status.value if status else None, "limit": limit},
     )
     return _orders(connection, rows)
 
