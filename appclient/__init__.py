@@ -1,6 +1,6 @@
 """The client SDK: typed proxies of a server's interfaces over a connection that comes back by itself."""
 
-from appclient.client import Client, ClientStatistics, connect
+from appclient.client import Client, ClientStatistics
 from appclient.errors import (
     CONNECT_ERRORS,
     Closed,
@@ -11,6 +11,7 @@ from appclient.errors import (
     NotConnected,
     Refused,
 )
+from appclient.opening import connect
 from appclient.state import ConnectionState, StateChange
 
 __all__ = [

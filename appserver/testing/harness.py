@@ -32,7 +32,8 @@ from typing import Literal
 import attrs
 import trio
 
-from appclient.client import Client, run_client
+from appclient.client import Client
+from appclient.opening import run_client
 from appclient.connecting import Connector
 from appserver.application import Application
 from appserver.server import Server, load_identity, run_server

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from protocol.interface import Blob, Channel, InvalidValue, Stream
+from protocol.peer import builtins
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.context import Call, current
 from protocol.peer.coroutines import run_until_done
@@ -194,7 +195,7 @@ class Dispatcher:
         connection = self._connection
         handler = self._peer.service.handlers.get(call.method)
         if handler is None:
-            self._peer.handle_builtin(call)
+            builtins.answer(self._peer, call)
             return
         method = handler.method
         try:

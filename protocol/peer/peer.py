@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import trio
 
+from protocol.peer import builtins
 from protocol.peer.dispatch import Dispatcher
 from protocol.peer.errors import ConnectionLost, Draining
 from protocol.peer.pending import Incoming, PendingCall
@@ -24,12 +25,10 @@ from protocol.peer.writer import PeerTooSlow, Writer
 from protocol.settings import TimeoutSettings
 from protocol.transport import Transport, TransportError
 from protocol.wire import codes
-from protocol.wire.codec import pack, unpack
 from protocol.wire.connection import Connection
 from protocol.wire.envelope import Goaway
-from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode
+from protocol.wire.errors import ErrorInfo, Executed, GoawayCode
 from protocol.wire.events import (
-    CallReceived,
     CancelReceived,
     CreditReceived,
     DataReceived,
@@ -223,7 +222,7 @@ class Peer:
             case CancelReceived(stream):
                 self._dispatcher.cancel(stream)
             case SubReceived(stream, topic, extra):
-                self._subscribe(stream, topic, extra)
+                builtins.subscribe(self, stream, topic, extra)
             case UnsubReceived(stream):
                 for known in self.service.topics:
                     known.unsubscribe(self, stream)
@@ -243,35 +242,10 @@ class Peer:
         if not self._slots.is_set() and self.connection.can_open:
             self._slots.set()
 
-    def handle_builtin(self, call: CallReceived) -> None:
-        """Answer a call that no interface has a handler for."""
-        if call.method != "rpc.describe":
-            text = f"there is no method {call.method} here"
-            self.connection.refuse_call(call.stream, codes.UNKNOWN_METHOD, text)
-            return
-        try:
-            match unpack(call.body, self.connection.limits):
-                case [None, dict()] | [dict()]:
-                    described = self.service.describe()
-                case [str(name), dict()]:
-                    described = self.service.describe([name])
-                case _:
-                    raise CodecError("expected the name of an interface, or nothing")
-            self.connection.send_result(call.stream, pack(described))
-        except CodecError as exc:
-            self.connection.refuse_call(call.stream, codes.INVALID_ARGUMENTS, str(exc))
-
     def call_done(self) -> None:
         """A handler of this side has ended."""
         if not self.connection.streams.taken:
             self._idle.set()
-
-    def _subscribe(self, stream: int, name: str, extra: dict[str, Any]) -> None:
-        topic = self.service.topics.get(name)
-        if topic is None:
-            self.connection.refuse_call(stream, codes.UNKNOWN_TOPIC, f"there is no event {name} here")
-        else:
-            topic.subscribe(self, stream, extra)
 
     def _take_goaway(self, goaway: Goaway, untaken: list[Any]) -> None:
         self.goaway = goaway

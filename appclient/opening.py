@@ -1,0 +1,121 @@
+"""`connect`: a client for the length of a context."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from appclient.client import Client
+from appclient.connecting import Connector, resolve_address
+from appclient.state import ConnectionState
+from protocol.certs import client_resources_folder
+from protocol.interface import Interface
+from protocol.peer import Service
+from protocol.settings import LoadedSettings, Settings, load_settings
+from protocol.transport import Address
+
+SETTINGS_VARIABLE = "APPSERVER_SETTINGS"
+"""Names the shared settings file where the program does not."""
+
+
+def _read_settings(settings: Settings | Path | str | None) -> tuple[Settings, LoadedSettings | None]:
+    """Settings as given, or read from where it says.
+
+    Without any, the defaults hold (encryption on). The working directory is not looked into unasked:
+    whoever can write there could turn encryption off.
+    """
+    if isinstance(settings, Settings):
+        return settings, None
+    if settings is None and SETTINGS_VARIABLE not in os.environ:
+        return Settings(), None
+    loaded = load_settings(Path(settings) if settings is not None else None)
+    return loaded.settings, loaded
+
+
+@asynccontextmanager
+async def connect(
+    address: str | Address | None = None,
+    *,
+    resources: Path | str | None = None,
+    settings: Settings | Path | str | None = None,
+    application: str = "",
+    credentials: Mapping[str, object] | None = None,
+    interfaces: Sequence[type[Interface]] = (),
+    serve: Sequence[object] = (),
+) -> AsyncIterator[Client]:
+    """Connect to an application server.
+
+    For example::
+
+        async with connect("appserver://orders.example:19813", resources="client/Resources") as server:
+            orders = server.use(Orders)
+            print(await orders.find(7))
+
+    Args:
+        address: `appserver://host:port/?pin=sha256:...`, or `host:port`, or `host`; without one it is
+            taken from the settings.
+        resources: the client's Resources folder, with the certificates it trusts.
+        settings: the shared `settings.toml`, or settings. Without, the file that APPSERVER_SETTINGS names,
+            or else the defaults (encryption on); the working directory is not looked into.
+        application: what this client calls itself in the server's lists.
+        credentials: what the application's sign-in takes.
+        interfaces: contracts to be checked against the server's before this returns.
+        serve: implementations that the server may call back.
+
+    Raises:
+        TransportError: the network failed, or encryption is switched differently: one class for each cause.
+        PeerError: TLS failed or the server is not who it should be; likewise.
+        ResourcesError: a file in the Resources folder cannot be used; likewise.
+        ConnectError: the server refused, or its interfaces differ. `CONNECT_ERRORS` is all four.
+    """
+    read, loaded = _read_settings(settings)
+    connector = Connector.over_network(
+        resolve_address(address, read),
+        resources=client_resources_folder(loaded, Path(resources) if resources is not None else None),
+        settings=read,
+        application=application,
+        credentials=credentials or {},
+    )
+    async with run_client(connector, settings=read, interfaces=interfaces, serve=serve) as client:
+        yield client
+
+
+@asynccontextmanager
+async def run_client(
+    connector: Connector,
+    *,
+    settings: Settings,
+    interfaces: Sequence[type[Interface]] = (),
+    serve: Sequence[object] = (),
+) -> AsyncIterator[Client]:
+    """Run a client on whatever a connector connects to: `connect` without its look-ups, for harnesses."""
+    service = Service()
+    for implementation in serve:
+        service.add(implementation)
+    client = Client(connector, service, settings=settings)
+    for cls in interfaces:
+        client.use(cls)
+    established = await client.open()
+    for mismatch in established.mismatches.values():
+        await established.transport.aclose()
+        raise mismatch
+    service.topics.bind_loop()
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.keep, established)
+        await client.wait_state(*(set(ConnectionState) - {ConnectionState.CONNECTING}))
+        try:
+            yield client
+        except trio.Cancelled:
+            raise
+        except BaseException as exc:
+            failure = exc
+        finally:
+            client.close()
+        # `keep` sees that and returns.
+    if failure is not None:
+        raise failure
