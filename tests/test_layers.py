@@ -38,7 +38,6 @@ SANS_IO_BANS = frozenset({"trio", "ssl", "socket", "time", "random", "os", "path
 # The only places that may import a third-party library.
 DOORS: dict[str, tuple[str, ...]] = {
     "msgpack": ("protocol.wire.codec",),
-    "typed_settings": ("protocol.settings.load",),
     "tomlkit": ("protocol.settings.edit",),
     "structlog": ("appserver.cli.logs",),
     "cryptography": ("protocol.certs",),
