@@ -101,7 +101,9 @@ def test_a_large_frame_in_small_pieces_costs_no_more_than_its_octets() -> None:
     data = encode_frame(1, 0, 1, bytes(1 << 20))
     reader = FrameReader(1 << 20)
     started = time.process_time()
-    for at in range(0, len(data), 64):
-        frames = reader.feed(data[at : at + 64])
+    for at in range(0, len(data), 32):
+        frames = reader.feed(data[at : at + 32])
     assert len(frames) == 1
-    assert time.process_time() - started < 0.5  # copying what is there for each piece takes seconds
+    assert (
+        time.process_time() - started < 0.2
+    )  # copying what is there for each piece takes several times that
