@@ -68,7 +68,7 @@ def _shorten_exception(_logger: Any, _name: str, record: Record) -> Record:
     if info:
         error = info[1] if isinstance(info, tuple) else sys.exc_info()[1]
         if error is not None:
-            record["exception"] = error_line(error)
+            record["error"] = error_line(error)
     return record
 
 
