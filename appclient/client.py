@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -83,6 +84,8 @@ class Client:
         self._connections = 0
         self._failure: Exception | None = None
         self._closing = False
+        self._retrying = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
 
     # What an application does with it
 
@@ -232,15 +235,15 @@ class Client:
     async def keep(self, established: Established) -> None:
         """Serve one connection after another, until the client is closed or refused."""
         while True:
-            reason = await self._serve(established)
+            reason, goaway = await self._serve(established)
             if self._closing or self._failure is not None:
                 return
-            again = await self._reconnect(reason)
+            again = await self._reconnect(reason, goaway.reconnect_after if goaway is not None else None)
             if again is None:
                 return
             established = again
 
-    async def _serve(self, established: Established) -> str:
+    async def _serve(self, established: Established) -> tuple[str, Goaway | None]:
         peer = Peer(
             established.transport,
             established.connection,
@@ -253,13 +256,14 @@ class Client:
         self._mismatches = established.mismatches
         self._unchecked.clear()
         self._peer = peer
-        peer.on_goaway = self._take_goaway
+        peer.on_goaway = partial(self._take_goaway, peer)
         self._backoff.reset()
         for queue in self._subscriptions:
             queue.attach(peer)
         self._board.set(ConnectionState.CONNECTED)
         try:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 nursery.start_soon(self._watch_answers, peer)
                 reason = await peer.run(established.events)
                 nursery.cancel_scope.cancel()
@@ -267,7 +271,7 @@ class Client:
             self._peer = None
             with trio.CancelScope(shield=True):
                 await peer.transport.aclose(self._settings.timeouts.close)
-        return reason
+        return reason, peer.goaway
 
     async def _watch_answers(self, peer: Peer) -> None:
         """Tell a busy server from a lost one: open calls, no byte for a while, no answer to a ping."""
@@ -283,14 +287,21 @@ class Client:
                 await peer.ping()
                 self._board.set(ConnectionState.CONNECTED)
 
-    def _take_goaway(self, goaway: Goaway) -> None:
+    def _take_goaway(self, peer: Peer, goaway: Goaway) -> None:
         """The server ends the connection: open calls go on, the next ones wait for the next connection."""
         if goaway.code is GoawayCode.KICKED:
             self._fail(
                 ConnectError(str(self.address), goaway.text, "Ask the administrator, then connect again")
             )
         else:
-            self._board.set(ConnectionState.RECONNECTING, goaway.text)
+            self._board.set(ConnectionState.RECONNECTING, goaway.text, retry_in=goaway.reconnect_after)
+            if self._nursery is not None:
+                self._nursery.start_soon(self._leave_when_answered, peer, goaway)
+
+    async def _leave_when_answered(self, peer: Peer, goaway: Goaway) -> None:
+        """The server may not close a connection that it only wants to be made anew."""
+        await peer.wait_answered()
+        peer.end(goaway.text)
 
     def _fail(self, error: Exception) -> None:
         """Give up for good."""
@@ -299,32 +310,43 @@ class Client:
             queue.fail(error)
         self._board.set(ConnectionState.REFUSED, str(error))
 
-    async def _reconnect(self, reason: str) -> Established | None:
-        """Try until a server welcomes the client again; None where it must not try further."""
-        while True:
-            delay = self._backoff.next()
-            self._board.set(ConnectionState.RECONNECTING, reason, retry_in=delay)
-            logger.info("reconnecting", extra={"address": str(self.address), "reason": reason, "in": delay})
-            await trio.sleep(delay)
-            try:
-                return await self.open()
-            except Refused as exc:
-                if exc.retry_after is None:
+    async def _reconnect(self, reason: str, first: float | None) -> Established | None:
+        """Try until a server welcomes the client again; None where it must not try further.
+
+        Args:
+            reason: why the last connection ended.
+            first: seconds that the server asked to wait before the first try.
+        """
+        with self._retrying:
+            while not self._closing:
+                delay = self._backoff.next() if first is None else first
+                first = None
+                self._board.set(ConnectionState.RECONNECTING, reason, retry_in=delay)
+                logger.info(
+                    "reconnecting", extra={"address": str(self.address), "reason": reason, "delay": delay}
+                )
+                await trio.sleep(delay)
+                try:
+                    return await self.open()
+                except Refused as exc:
+                    if exc.retry_after is None:
+                        self._fail(exc)
+                        return None
+                    reason = str(exc)
+                except (EncryptionRequired, ServerNotEncrypted) as exc:
                     self._fail(exc)
                     return None
-                reason = str(exc)
-            except (EncryptionRequired, ServerNotEncrypted) as exc:
-                self._fail(exc)
-                return None
-            except (HandshakeIncomplete, TransportError, HandshakeFailed) as exc:
-                reason = str(exc)
-            except Exception as exc:  # the certificate or the interface: trying again will not help
-                self._fail(exc)
-                return None
+                except (HandshakeIncomplete, TransportError, HandshakeFailed) as exc:
+                    reason = str(exc)
+                except Exception as exc:  # the certificate or the interface: trying again will not help
+                    self._fail(exc)
+                    return None
+        return None
 
     def close(self) -> None:
         """End the connection; open calls fail."""
         self._closing = True
+        self._retrying.cancel()
         error = Closed(str(self.address), "this client was closed", "Connect again")
         for queue in self._subscriptions:
             queue.fail(error)

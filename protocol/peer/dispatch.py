@@ -173,6 +173,7 @@ class Dispatcher:
                     peer.take_event(event)
             if peer.ended:
                 return
+            peer.batch_done()
             peer.flush()
             data = receive()
             if data is None:

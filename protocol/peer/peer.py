@@ -114,7 +114,8 @@ class Peer:
         self.wake = self._writer.wake
         self._dispatcher = Dispatcher(self, limiter)
         self._credit: dict[int, trio.Event] = {}
-        self._slots = trio.Event()
+        self._slots = trio.lowlevel.ParkingLot()  # callers beyond the other side's limit of open calls
+        self._answered = trio.Event()
         self._idle = trio.Event()
         self._scope = trio.CancelScope()
         self._pong: trio.Event | None = None
@@ -239,8 +240,6 @@ class Peer:
                 self.end(f"protocol error: {error}")
             case _:  # the handshake's events come before a Peer exists; UNIMPLEMENTED needs no answer
                 pass
-        if not self._slots.is_set() and self.connection.can_open:
-            self._slots.set()
 
     def call_done(self) -> None:
         """A handler of this side has ended."""
@@ -281,8 +280,9 @@ class Peer:
         for waiting in self._credit.values():
             waiting.set()
         self._credit.clear()
-        self._slots.set()
+        self._slots.unpark_all()
         self._idle.set()
+        self._answered.set()
 
     def _lost(self, executed: Executed) -> ErrorInfo:
         text = f"the connection to {self.transport.peer_address} was lost: {self.reason}"
@@ -334,8 +334,24 @@ class Peer:
     async def wait_slot(self) -> None:
         """Wait until the other side takes another call."""
         while not self.connection.can_open and not self.ended:
-            self._slots = trio.Event()
-            await self._slots.wait()
+            try:
+                await self._slots.park()
+            except trio.Cancelled:
+                self.batch_done()  # the slot that this one was woken for is another's
+                raise
+
+    async def wait_answered(self) -> None:
+        """Wait until no call of this side is open, after a GOAWAY."""
+        if self.connection.streams.opened and not self.ended:
+            await self._answered.wait()
+
+    def batch_done(self) -> None:
+        """What was received at once has been acted on: slots may be free, calls may all be answered."""
+        opened = len(self.connection.streams.opened)
+        if self._slots:
+            self._slots.unpark(count=max(0, self.connection.peer_limits.open_calls - opened))
+        if self.goaway is not None and not opened:
+            self._answered.set()
 
     def abandon(self, stream: int) -> None:
         """Tell the other side that a call's outcome is no longer wanted."""
