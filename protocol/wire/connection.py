@@ -395,5 +395,6 @@ class Connection:
         self.streams.forget(stream)
 
     def refuse_call(self, stream: int, code: str, message: str) -> None:
-        """Fail a call that was not executed."""
-        self.send_error(stream, ErrorInfo(code, message, Executed.NO))
+        """Fail a call or subscription that was not executed; nothing where UNSUB has ended it meanwhile."""
+        if stream in self.streams.taken or stream in self.publications:
+            self.send_error(stream, ErrorInfo(code, message, Executed.NO))

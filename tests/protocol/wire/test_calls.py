@@ -111,7 +111,8 @@ def test_a_stream_has_one_terminal_frame() -> None:
     with pytest.raises(LocalProtocolError):
         talk.server.send_result(stream, b"")
     with pytest.raises(LocalProtocolError):
-        talk.server.refuse_call(stream, "a.b", "")
+        talk.server.send_error(stream, ErrorInfo("a.b", "", Executed.YES))
+    talk.server.refuse_call(stream, "a.b", "")
     talk.server.send_end(stream)
     assert [sent.type for sent in frames_of(talk.server.data_to_send())] == [FrameType.RESULT]
 

@@ -226,14 +226,19 @@ class TestTheSubscriptionLimit:
         only(talk.server.receive(sub, 0.0), SubReceived)
         assert "open already" in failure_of(talk.server, sub)
 
-    def test_an_acceptance_that_comes_too_late_does_nothing(self) -> None:
+    @pytest.mark.parametrize("refused", [False, True], ids=["accepted", "refused"])
+    def test_an_answer_that_comes_too_late_does_nothing(self, refused: bool) -> None:
+        """SUB and UNSUB in one piece: both are reported before the topic's owner can answer."""
         talk = Talk()
         stream = talk.client.subscribe("owner", "t")
         talk.client.unsubscribe(stream)
         assert [type(event) for event in talk.to_server()] == [SubReceived, UnsubReceived]
-        talk.server.publications.accept(stream, Policy.QUEUE, 1, credit=1, sequence=0)
+        if refused:
+            talk.server.refuse_call(stream, codes.UNKNOWN_TOPIC, "t")
+        else:
+            talk.server.publications.accept(stream, Policy.QUEUE, 1, credit=1, sequence=0)
+        assert [sent.type for sent in frames_of(talk.server.data_to_send())] == [FrameType.END]
         assert len(talk.server.publications) == 0
-        assert talk.to_client() == []
 
 
 def test_subscriptions_hold_no_call_slots() -> None:
