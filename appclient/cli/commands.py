@@ -42,7 +42,7 @@ def call(
     method: str,
     /,
     *arguments: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    output: Path | None = None,
+    output: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> None:
     """Call a method and print its result.

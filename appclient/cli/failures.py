@@ -10,7 +10,7 @@ from appclient.cli.arguments import UsageError
 from appclient.cli.described import NoSuchInterface, UnreadableDescription
 from appclient.cli.output import dumped, printable
 from appclient.cli.values import to_json
-from protocol.certs import ResourcesError
+from protocol.certs import CertificatesError
 from protocol.interface import ContractError, InvalidValue
 from protocol.peer import CallError
 from protocol.settings import SettingsError
@@ -21,11 +21,11 @@ from protocol.wire.limits import Limits
 
 _PLAIN = (
     AddressError,
+    CertificatesError,
     ConnectError,
     ContractError,
     InvalidValue,
     NoSuchInterface,
-    ResourcesError,
     SettingsError,
     TransportError,
     UnreadableDescription,

@@ -10,19 +10,16 @@ refuse is refused here, by the same kind of message.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
+from appclient.cli.scalars import read_scalar, shape
 from protocol.interface import InvalidValue, type_text
-from protocol.interface.errors import mismatch, shown, unacceptable
-
-_JSON_NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+from protocol.interface.errors import shown, unacceptable
 
 
 def read_json(text: str) -> Any:
@@ -81,7 +78,7 @@ class ValueReader:
             InvalidValue: it is no such value; the path starts empty.
         """
         if isinstance(described, str):
-            return _read_scalar(value, described)
+            return read_scalar(value, described)
         match described:
             case {"ref": name}:
                 return self._named(value, name)
@@ -165,7 +162,7 @@ class ValueReader:
                 return [tag, self._at("", content, members[tag])]
             case [str(tag), _]:
                 raise unacceptable(" or ".join(members), tag)
-        raise InvalidValue("", f'["{next(iter(members))}", {{...}}] ({type_text(described)})', _shape(value))
+        raise InvalidValue("", f'["{next(iter(members))}", {{...}}] ({type_text(described)})', shape(value))
 
     def _named(self, value: Any, name: str) -> Any:
         described = self._types.get(name)
@@ -180,7 +177,7 @@ class ValueReader:
 
     def _structure(self, value: Any, name: str, fields: list[Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise InvalidValue("", f"{name} as an object", _shape(value))
+            raise InvalidValue("", f"{name} as an object", shape(value))
         known = {field["name"]: field for field in fields}
         for key in value:
             if key not in known:
@@ -224,14 +221,7 @@ def to_json(value: Any) -> Any:
 
 
 def _wrong(expected: str, value: Any) -> InvalidValue:
-    return InvalidValue("", expected, _shape(value))
-
-
-def _shape(value: Any) -> str:
-    """What a JSON value is, as a message says it."""
-    if isinstance(value, str):
-        return shown(value)
-    return _JSON_NAMES.get(type(value), str(value))
+    return InvalidValue("", expected, shape(value))
 
 
 def _object(value: Any, described: Any) -> list[tuple[str, Any]]:
@@ -251,7 +241,7 @@ def _literal(value: Any, allowed: list[Any]) -> Any:
     for choice in allowed:
         if type(choice) is type(value) and choice == value:
             return choice
-    raise InvalidValue("", " or ".join(json.dumps(choice) for choice in allowed), _shape(value))
+    raise InvalidValue("", " or ".join(json.dumps(choice) for choice in allowed), shape(value))
 
 
 def _enum(value: Any, name: str, members: Mapping[str, Any]) -> Any:
@@ -261,7 +251,7 @@ def _enum(value: Any, name: str, members: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and value in members:
         return members[value]
     choices = ", ".join(json.dumps(member) for member in members.values())
-    raise InvalidValue("", f"{name} ({choices})", _shape(value))
+    raise InvalidValue("", f"{name} ({choices})", shape(value))
 
 
 def _flag(value: Any, name: str, members: Mapping[str, Any]) -> Any:
@@ -269,133 +259,8 @@ def _flag(value: Any, name: str, members: Mapping[str, Any]) -> Any:
         return value
     names = value.split("|") if isinstance(value, str) else value
     if not isinstance(names, list) or any(part not in members for part in names):
-        raise InvalidValue("", f"{name} (a number, or {'|'.join(members)})", _shape(value))
+        raise InvalidValue("", f"{name} (a number, or {'|'.join(members)})", shape(value))
     combined = 0
     for part in names:
         combined |= members[part]
     return combined
-
-
-def _read_scalar(value: Any, name: str) -> Any:
-    read = _SCALARS.get(name)
-    if read is None:
-        raise InvalidValue("", name, "a type that this client does not know")
-    try:
-        return read(value)
-    except InvalidValue:
-        raise
-    except (ValueError, TypeError, ArithmeticError) as exc:
-        hint = _HINTS.get(name)
-        raise InvalidValue("", f"{name} ({hint})" if hint else name, _shape(value)) from exc
-
-
-def _exactly(kind: type) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:
-            raise TypeError
-        return value
-
-    return read
-
-
-def _number(value: Any) -> int | Decimal | float:
-    if type(value) not in (int, Decimal, float):
-        raise TypeError
-    return value  # type: ignore[no-any-return]
-
-
-def _float(value: Any) -> float:
-    if type(value) is str and value.lower().lstrip("+-") not in ("nan", "inf", "infinity"):
-        raise TypeError
-    if type(value) is str:
-        return float(value)
-    number = float(_number(value))
-    if type(value) is not float and not math.isfinite(number):
-        raise unacceptable("float", value)
-    return number
-
-
-def _complex(value: Any) -> complex:
-    return complex(value.replace(" ", "")) if isinstance(value, str) else complex(_float(value))
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    try:
-        return base64.b64decode(_text(value), validate=True)
-    except binascii.Error as exc:
-        raise ValueError(str(exc)) from exc
-
-
-def _datetime(value: Any) -> datetime:
-    read = datetime.fromisoformat(_text(value))
-    if read.utcoffset() is None:
-        raise InvalidValue("", "datetime with a time zone, such as 2030-01-31T12:00:00Z", shown(value))
-    return read
-
-
-def _time(value: Any) -> time:
-    read = time.fromisoformat(_text(value))
-    if read.tzinfo is not None:
-        raise mismatch("time without a time zone", read)
-    return read
-
-
-def _timedelta(value: Any) -> timedelta:
-    if not isinstance(value, str):
-        return timedelta(seconds=float(_number(value)))
-    days, _, rest = value.rpartition(" ")
-    hours, minutes, seconds = rest.split(":")
-    count = int(days.split()[0]) if days else 0
-    return timedelta(days=count, hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-
-
-def _decimal(value: Any) -> Decimal:
-    if type(value) is not str:
-        return Decimal(_number(value))
-    try:
-        return Decimal(value)
-    except InvalidOperation as exc:
-        raise ValueError(value) from exc
-
-
-def _any(value: Any) -> Any:
-    if type(value) is Decimal:
-        return float(value)
-    if type(value) is list:
-        return [_any(member) for member in value]
-    if type(value) is dict:
-        return {key: _any(member) for key, member in value.items()}
-    return value
-
-
-_SCALARS: dict[str, Callable[[Any], Any]] = {
-    "None": _exactly(type(None)),
-    "bool": _exactly(bool),
-    "int": _exactly(int),
-    "float": _float,
-    "complex": _complex,
-    "str": _text,
-    "Path": _text,
-    "bytes": _bytes,
-    "datetime": _datetime,
-    "date": lambda value: date.fromisoformat(_text(value)),
-    "time": _time,
-    "timedelta": _timedelta,
-    "Decimal": _decimal,
-    "UUID": lambda value: UUID(_text(value)),
-    "any": _any,
-}
-_HINTS = {
-    "bytes": "Base64",
-    "datetime": "such as 2030-01-31T12:00:00Z",
-    "date": "such as 2030-01-31",
-    "time": "such as 12:30:00",
-    "timedelta": "seconds, or such as 1:30:00",
-    "bool": "true or false",
-}

@@ -6,6 +6,7 @@ from cyclopts import CycloptsError
 
 from appserver.cli.loading import ApplicationNotFound
 from appserver.cli.new_application import CannotInitialize
+from appserver.cli.printing import printable
 from protocol.certs import CertificatesError
 from protocol.interface import ContractError
 from protocol.settings import SettingsError
@@ -22,8 +23,6 @@ _PLAIN = (
 )
 """Classes whose own text says it all."""
 
-_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-
 
 def explain(exc: BaseException) -> tuple[str, int] | None:
     """What a person is told of a failure.
@@ -37,7 +36,7 @@ def explain(exc: BaseException) -> tuple[str, int] | None:
     if isinstance(exc, CycloptsError):
         return f"{exc}".strip(), 2
     if isinstance(exc, _PLAIN):
-        return str(exc).translate(_ESCAPED), 1
+        return printable(str(exc)), 1
     if isinstance(exc, OSError):
         return f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc), 1
     return None

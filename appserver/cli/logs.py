@@ -19,9 +19,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from appserver.cli.printing import printable
 from protocol.settings import LogSettings
-
-_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 Record = MutableMapping[str, Any]
 
@@ -83,11 +82,11 @@ def error_line(error: BaseException) -> str:
 def _escape(_logger: Any, _name: str, record: Record) -> Record:
     for key, value in record.items():
         if isinstance(value, str):
-            escaped = value.translate(_ESCAPED)
+            escaped = printable(value)
             record[key] = escaped if key == "event" or "\n" not in escaped else repr(value)
     return record
 
 
 def _plain_traceback(stream: TextIO, info: Any) -> None:
     text = "".join(traceback.format_exception(*info))
-    stream.write("\n" + text.translate(_ESCAPED))
+    stream.write("\n" + printable(text))
