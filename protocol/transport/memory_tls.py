@@ -17,6 +17,7 @@ from protocol.transport.base import CLOSE_SECONDS, RECEIVE, Transport
 from protocol.transport.errors import HandshakeTimeout, TransportClosed, TransportError
 from protocol.transport.memory import MemoryTransport
 from protocol.transport.security import describe_tls
+from protocol.transport.server_hello import FLIGHT, group_of
 from protocol.transport.tls import LAST_WORDS, RECORD
 from protocol.transport.tls_errors import (
     translate_client_handshake,
@@ -33,10 +34,16 @@ class MemoryTlsTransport(Transport):
         tls: its handshake is done.
         incoming: the buffer that it reads from.
         outgoing: the buffer that it writes to.
+        group: the key exchange's, where it is known.
     """
 
     def __init__(
-        self, carrier: MemoryTransport, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
+        self,
+        carrier: MemoryTransport,
+        tls: ssl.SSLObject,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        group: str | None = None,
     ) -> None:
         self._carrier = carrier
         self._tls = tls
@@ -44,7 +51,7 @@ class MemoryTlsTransport(Transport):
         self._outgoing = outgoing
         self._ended = False
         self.peer_address = carrier.peer_address
-        self.security = describe_tls(tls)
+        self.security = describe_tls(tls, group)
 
     def receive_nowait(self, most: int = RECORD) -> bytes | None:
         """See `Transport.receive_nowait`."""
@@ -137,7 +144,7 @@ async def open_memory_tls(
     tls = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_hostname)
     try:
         with trio.fail_after(timeout):
-            await _shake_hands(tls, incoming, outgoing, carrier)
+            flight = await _shake_hands(tls, incoming, outgoing, carrier)
     except trio.TooSlowError:
         carrier.abort()
         raise HandshakeTimeout(address) from None
@@ -150,22 +157,26 @@ async def open_memory_tls(
     except BaseException:
         carrier.abort()
         raise
-    return MemoryTlsTransport(carrier, tls, incoming, outgoing)
+    return MemoryTlsTransport(carrier, tls, incoming, outgoing, group_of(flight))
 
 
 async def _shake_hands(
     tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, carrier: MemoryTransport
-) -> None:
+) -> bytes:
+    """Returns the first bytes that the other side sent, for `group_of`."""
+    flight = b""
     while True:
         try:
             tls.do_handshake()
         except SSLWantReadError:
             _flush(outgoing, carrier)
+            flight = flight or carrier.peek_nowait(FLIGHT) or b""
             while not _fill(incoming, carrier):
                 await carrier.wait_readable()
+                flight = flight or carrier.peek_nowait(FLIGHT) or b""
         else:
             _flush(outgoing, carrier)
-            return
+            return flight
 
 
 def _flush(outgoing: ssl.MemoryBIO, carrier: MemoryTransport) -> None:

@@ -14,6 +14,7 @@ An end without close_notify is `ConnectionTruncated`, never an end of the stream
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,7 @@ from protocol.transport.base import CLOSE_SECONDS, PIECE, Security
 from protocol.transport.errors import HandshakeTimeout, TransportClosed, TransportError
 from protocol.transport.plain import PlainTransport
 from protocol.transport.security import describe_tls
+from protocol.transport.server_hello import FLIGHT, group_of
 from protocol.transport.sockets import SocketTransport
 from protocol.transport.tls_errors import (
     translate_client_handshake,
@@ -236,7 +238,7 @@ async def open_tls(
         raise translate(exc, address) from exc
     try:
         with trio.fail_after(timeout):
-            await _shake_hands(sock)
+            flight = await _shake_hands(sock)
     except trio.TooSlowError:
         PlainTransport(_bare(sock), address).abort()
         raise HandshakeTimeout(address) from None
@@ -246,19 +248,24 @@ async def open_tls(
     except BaseException:
         PlainTransport(_bare(sock), address).abort()
         raise
-    return TlsTransport(sock, describe_tls(sock), address)
+    return TlsTransport(sock, describe_tls(sock, group_of(flight)), address)
 
 
-async def _shake_hands(sock: ssl.SSLSocket) -> None:
+async def _shake_hands(sock: ssl.SSLSocket) -> bytes:
+    """Returns the first bytes that a server sent, for `group_of`; none on the server's side."""
+    flight = b""
     while True:
         try:
             sock.do_handshake()
         except SSLWantReadError:
             await trio.lowlevel.wait_readable(sock)
+            if not flight and not sock.server_side:
+                with contextlib.suppress(OSError):  # OpenSSL will meet and explain it
+                    flight = socket.socket.recv(sock, FLIGHT, socket.MSG_PEEK)
         except SSLWantWriteError:
             await trio.lowlevel.wait_writable(sock)
         else:
-            return
+            return flight
 
 
 def _bare(sock: ssl.SSLSocket) -> socket.socket:
