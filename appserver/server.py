@@ -265,16 +265,17 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
     failure: BaseException | None = None
     try:
         application.service.topics.bind_loop()
-        async with lifespan, trio.open_nursery() as connections, trio.open_nursery() as accepting:
-            for listener in listeners:
-                accepting.start_soon(server.listen, listener, connections)
-            try:
-                yield connections
-            except trio.Cancelled:
-                raise
-            except BaseException as exc:  # noqa: BLE001 - it leaves below as itself, not in a group of one
-                failure = exc
-            accepting.cancel_scope.cancel()
+        async with lifespan, trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(server.listen, listener, connections)
+                try:
+                    yield connections
+                except trio.Cancelled:
+                    raise
+                except BaseException as exc:  # it leaves below as itself, not in a group of one
+                    failure = exc
+                accepting.cancel_scope.cancel()
             await server.drain()
             connections.cancel_scope.cancel()
     finally:

@@ -33,8 +33,8 @@ import attrs
 import trio
 
 from appclient.client import Client
-from appclient.opening import run_client
 from appclient.connecting import Connector
+from appclient.opening import run_client
 from appserver.application import Application
 from appserver.server import Server, load_identity, run_server
 from protocol.certs import client_context, load_trust

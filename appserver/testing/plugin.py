@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def loopback() -> Any:
-    """The harness as a fixture: write `async with loopback(app) as client` in the test."""
+    """Give a test the harness: `async with` what it returns for an application is a client."""
     from appserver import testing  # not before a test asks for it: every pytest run loads this module
 
     return testing.loopback

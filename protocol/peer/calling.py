@@ -88,7 +88,7 @@ class PeerCaller:
         await peer.wait_slot()
         pending = PendingCall(method.qualified)
         stream = _open(peer, pending, body)
-        async with _sending(peer, method, stream, channel):
+        async with _Sending(peer, method, stream, channel):
             outcome = await pending.wait()
         return _decode(peer, method, outcome)
 
@@ -130,7 +130,7 @@ def _decode(peer: Peer, method: Method, outcome: bytes | ErrorInfo) -> Any:
         raise peer.to_exception(info, method.qualified) from exc
 
 
-class _sending:  # noqa: N801 - a context manager, used like a function
+class _Sending:
     """Sends a call's stream or blob while its body runs.
 
     The body usually waits for the outcome. Should the source fail, the call is cancelled and the
@@ -206,13 +206,13 @@ class CalledStream(Stream[T]):
         self._peer: Peer | None = None
         self._stream = 0
         self._items: ReceivedStream[T] | None = None
-        self._sending: _sending | None = None
+        self._sending: _Sending | None = None
 
     async def __aenter__(self) -> Self:
         await self._open()
         if self._channel is not None:
             assert self._peer is not None
-            self._sending = _sending(self._peer, self._method, self._stream, self._channel)
+            self._sending = _Sending(self._peer, self._method, self._stream, self._channel)
             await self._sending.__aenter__()
         return self
 

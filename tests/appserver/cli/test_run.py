@@ -125,10 +125,6 @@ async def test_an_open_call_may_end_before_the_server_does(folder: Path) -> None
         assert await trio.to_thread.run_sync(server.wait) == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="run_server drains inside the nursery of the listeners, which it has just cancelled",
-)
 @signals
 async def test_a_call_that_takes_too_long_is_not_waited_for(folder: Path) -> None:
     extra = {"APPSERVER_TIMEOUTS_DRAIN": "0.2"}
