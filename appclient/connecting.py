@@ -25,7 +25,7 @@ from protocol.certs import (
 )
 from protocol.certs.pins import KNOWN_SERVERS_FILE
 from protocol.interface import Contract, differences
-from protocol.peer import HandshakeEnded, Peer, connection_limits, receive_welcome
+from protocol.peer import HandshakeEnded, Peer, check_plain_server, connection_limits, receive_welcome
 from protocol.peer.pending import PendingCall
 from protocol.settings import Settings
 from protocol.transport import Address, EncryptionRequired, Security, TlsFailure, Transport
@@ -155,18 +155,20 @@ class Connector:
             ping_interval=settings.timeouts.ping,
             now=trio.current_time(),
         )
-        connection.send_hello(
-            Hello(
-                application=self._application,
-                interfaces={
-                    name: InterfaceOffer((contract.version,), contract.fingerprint)
-                    for name, contract in self.interfaces.items()
-                },
-                limits=connection.limits,
-                credentials=self._credentials,
-            )
-        )
         try:
+            if not transport.security.encrypted:
+                await check_plain_server(transport, connection)
+            connection.send_hello(
+                Hello(
+                    application=self._application,
+                    interfaces={
+                        name: InterfaceOffer((contract.version,), contract.fingerprint)
+                        for name, contract in self.interfaces.items()
+                    },
+                    limits=connection.limits,
+                    credentials=self._credentials,
+                )
+            )
             answer, events = await receive_welcome(transport, connection)
         except (HandshakeEnded, RemoteProtocolError) as exc:
             raise HandshakeIncomplete(

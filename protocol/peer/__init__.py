@@ -17,7 +17,13 @@ from protocol.peer.errors import (
     TooManyCalls,
     UnknownMethod,
 )
-from protocol.peer.handshake import HandshakeEnded, receive_hello, receive_welcome, send_pending
+from protocol.peer.handshake import (
+    HandshakeEnded,
+    check_plain_server,
+    receive_hello,
+    receive_welcome,
+    send_pending,
+)
 from protocol.peer.limits import connection_limits
 from protocol.peer.peer import Peer, PeerStatistics
 from protocol.peer.service import Service, offer_of
@@ -45,6 +51,7 @@ __all__ = [
     "StreamFailed",
     "TooManyCalls",
     "UnknownMethod",
+    "check_plain_server",
     "connection_limits",
     "offer_of",
     "receive_hello",

@@ -11,7 +11,15 @@ import trio
 from protocol.transport import Transport
 from protocol.wire.connection import Connection
 from protocol.wire.errors import RemoteProtocolError
-from protocol.wire.events import Event, Failed, GoawayReceived, HelloReceived, RefuseReceived, WelcomeReceived
+from protocol.wire.events import (
+    Event,
+    Failed,
+    GoawayReceived,
+    HelloReceived,
+    PongReceived,
+    RefuseReceived,
+    WelcomeReceived,
+)
 
 
 class HandshakeEnded(Exception):
@@ -49,6 +57,26 @@ async def receive_hello(transport: Transport, connection: Connection) -> tuple[H
         for number, event in enumerate(events):
             if isinstance(event, HelloReceived):
                 return event, events[number + 1 :]
+
+
+async def check_plain_server(transport: Transport, connection: Connection) -> None:
+    """Make sure that a server speaks plain text before anything is said to it: a PING says nothing.
+
+    A client whose encryption was switched off by mistake would otherwise show its credentials to
+    everybody on the way, and learn only then that the server wants encryption.
+
+    Raises:
+        HandshakeEnded: the server refuses, or left.
+        RemoteProtocolError: something else came.
+        TransportError: the connection is broken, or the server takes encrypted connections only.
+    """
+    connection.ping()
+    while True:
+        for event in await _receive(transport, connection):
+            if isinstance(event, PongReceived):
+                return
+            if isinstance(event, RefuseReceived):
+                raise HandshakeEnded(event.refuse.text)
 
 
 async def receive_welcome(
