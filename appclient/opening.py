@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import trio
-
 from appclient.client import Client
 from appclient.connecting import Connector, resolve_address
 from appclient.state import ConnectionState
 from protocol.certs import client_resources_folder
 from protocol.interface import Interface
 from protocol.peer import Service
+from protocol.peer.background import open_background
 from protocol.settings import LoadedSettings, Settings, load_settings
 from protocol.transport import Address
 
@@ -104,18 +103,10 @@ async def run_client(
         await established.transport.aclose()
         raise mismatch
     service.topics.bind_loop()
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with open_background() as nursery:
         nursery.start_soon(client.keep, established)
         await client.wait_state(*(set(ConnectionState) - {ConnectionState.CONNECTING}))
         try:
             yield client
-        except trio.Cancelled:
-            raise
-        except BaseException as exc:
-            failure = exc
         finally:
             client.close()
-        # `keep` sees that and returns.
-    if failure is not None:
-        raise failure

@@ -7,6 +7,7 @@ that the client, whose connections come and go, and a handler that calls back on
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -14,6 +15,7 @@ import trio
 
 from protocol.interface import Blob, Channel, EventSpec, InvalidValue, Method, Stream
 from protocol.interface.blob import PathLike
+from protocol.peer.background import open_background
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.errors import CallTooLarge
 from protocol.peer.items import ReceivedStream, send_items
@@ -88,7 +90,7 @@ class PeerCaller:
         await peer.wait_slot()
         pending = PendingCall(method.qualified)
         stream = _open(peer, pending, body)
-        async with _Sending(peer, method, stream, channel):
+        async with _sending(peer, method, stream, channel):
             outcome = await pending.wait()
         return _decode(peer, method, outcome)
 
@@ -130,66 +132,39 @@ def _decode(peer: Peer, method: Method, outcome: bytes | ErrorInfo) -> Any:
         raise peer.to_exception(info, method.qualified) from exc
 
 
-class _Sending:
-    """Sends a call's stream or blob while its body runs.
+@asynccontextmanager
+async def _sending(
+    peer: Peer, method: Method, stream: int, channel: Stream[Any] | Blob
+) -> AsyncIterator[None]:
+    """Send a call's stream or blob while the body runs, which usually waits for the outcome.
 
-    The body usually waits for the outcome. Should the source fail, the call is cancelled and the
-    source's own exception is what the caller sees.
+    Should the source fail, the call is cancelled and the source's own exception is what the caller sees.
     """
+    failure: Exception | None = None
 
-    def __init__(self, peer: Peer, method: Method, stream: int, channel: Stream[Any] | Blob) -> None:
-        self._peer = peer
-        self._method = method
-        self._stream = stream
-        self._channel = channel
-        self._manager = trio.open_nursery()
-        self._nursery: trio.Nursery | None = None
-        self._failure: BaseException | None = None
-
-    async def __aenter__(self) -> None:
-        self._nursery = await self._manager.__aenter__()
-        self._nursery.start_soon(self._send)
-
-    async def _send(self) -> None:
-        connection = self._peer.connection
+    async def send(nursery: trio.Nursery) -> None:
+        nonlocal failure
         try:
-            if isinstance(self._channel, Blob):
-                await send_blob(self._peer, self._stream, self._channel)
+            if isinstance(channel, Blob):
+                await send_blob(peer, stream, channel)
             else:
-                assert self._method.take_item is not None
-                await send_items(self._peer, self._stream, self._channel, self._method.take_item)
-                connection.send_end(self._stream)
-                self._peer.wake()
+                assert method.take_item is not None
+                await send_items(peer, stream, channel, method.take_item)
+                peer.connection.send_end(stream)
+                peer.wake()
         except Exception as exc:
-            if self._peer.ended:
-                return  # the call's own outcome says it
-            self._failure = exc
-            assert self._nursery is not None
-            self._nursery.cancel_scope.cancel()
+            if not peer.ended:  # otherwise the call's own outcome says it
+                failure = exc
+                nursery.cancel_scope.cancel()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        assert self._nursery is not None
-        cancelled = self._failure is not None
-        if error is not None or self._stream not in self._peer.connection.streams.opened:
-            self._nursery.cancel_scope.cancel()
-        if isinstance(error, trio.Cancelled) or cancelled:
-            self._peer.abandon(self._stream)
-        try:
-            suppressed = bool(await self._manager.__aexit__(kind, error, traceback))
-        except BaseExceptionGroup as group:
-            if self._failure is None:
-                if error is not None and len(group.exceptions) == 1 and group.exceptions[0] is error:
-                    return False
-                raise
-            suppressed = True
-        if self._failure is not None:
-            raise self._failure
-        return suppressed
+    try:
+        async with open_background() as nursery:
+            nursery.start_soon(send, nursery)
+            yield
+    finally:
+        peer.abandon(stream)  # nothing happens where the call has its outcome
+    if failure is not None:
+        raise failure
 
 
 class CalledStream(Stream[T]):
@@ -206,13 +181,13 @@ class CalledStream(Stream[T]):
         self._peer: Peer | None = None
         self._stream = 0
         self._items: ReceivedStream[T] | None = None
-        self._sending: _Sending | None = None
+        self._sending: AbstractAsyncContextManager[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self._open()
         if self._channel is not None:
             assert self._peer is not None
-            self._sending = _Sending(self._peer, self._method, self._stream, self._channel)
+            self._sending = _sending(self._peer, self._method, self._stream, self._channel)
             await self._sending.__aenter__()
         return self
 
