@@ -56,6 +56,8 @@ class Address:
             AddressError: the text is none of these.
         """
         trimmed = text.strip()
+        if any(not char.isprintable() or char.isspace() for char in trimmed):  # urlsplit drops some of them
+            raise AddressError(text, "it has a space or a control character in it")
         if "://" in trimmed:
             scheme, rest = trimmed.split("://", 1)
             if scheme.lower() != SCHEME:

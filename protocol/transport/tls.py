@@ -18,13 +18,20 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ssl import SSLWantReadError, SSLWantWriteError
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 import trio
 
 from protocol.transport.base import CLOSE_SECONDS, PIECE, Security
-from protocol.transport.errors import HandshakeTimeout, TransportClosed, TransportError
+from protocol.transport.errors import (
+    ConnectionReset,
+    HandshakeTimeout,
+    TlsFailure,
+    TransportClosed,
+    TransportError,
+)
 from protocol.transport.plain import PlainTransport
 from protocol.transport.security import describe_tls
 from protocol.transport.server_hello import FLIGHT, group_of
@@ -90,7 +97,9 @@ class TlsTransport(SocketTransport):
             self._read_wants_write = True
             return None
         except OSError as exc:
-            raise translate_tls_error(exc, self.peer_address) from exc
+            failure = translate_tls_error(exc, self.peer_address)
+            self._read = partial(_fail, failure)  # OpenSSL would say something else the next time
+            raise failure from exc
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """See `Transport.send_nowait`."""
@@ -166,9 +175,11 @@ class TlsTransport(SocketTransport):
             data = self._read(RECORD)
         except (SSLWantReadError, SSLWantWriteError):
             return failure
+        except TransportError as exc:  # reading has failed before, and said more
+            return exc
         except OSError as exc:
             told = translate_tls_error(exc, self.peer_address)
-            return told if getattr(told, "alert", None) else failure
+            return told if isinstance(told, TlsFailure) else failure
         if data:
             read = self._read
 
@@ -234,8 +245,8 @@ async def open_tls(
             do_handshake_on_connect=False,
             suppress_ragged_eofs=False,
         )
-    except OSError as exc:  # reset before it began
-        raise translate(exc, address) from exc
+    except OSError as exc:
+        raise ConnectionReset(address, "the connection was reset before the TLS handshake") from exc
     try:
         with trio.fail_after(timeout):
             flight = await _shake_hands(sock)
@@ -266,6 +277,10 @@ async def _shake_hands(sock: ssl.SSLSocket) -> bytes:
             await trio.lowlevel.wait_writable(sock)
         else:
             return flight
+
+
+def _fail(failure: TransportError, _: int) -> NoReturn:
+    raise failure
 
 
 def _bare(sock: ssl.SSLSocket) -> socket.socket:

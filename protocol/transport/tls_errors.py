@@ -51,10 +51,10 @@ def translate_tls_error(error: OSError, address: str) -> TransportError:
     """
     if not isinstance(error, ssl.SSLError):
         return translate_os_error(error, address)
+    if _is_reset(error):
+        return ConnectionReset(address)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ConnectionTruncated(address)
-    if isinstance(error, ssl.SSLSyscallError):
-        return ConnectionReset(address)
     return _failure(error, address)
 
 
@@ -81,10 +81,10 @@ def translate_server_handshake(error: OSError, address: str) -> TransportError:
 
 
 def _handshake_failure(error: OSError, address: str) -> TransportError:
+    if _is_reset(error):
+        return ConnectionReset(address, "the connection was reset during the TLS handshake")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ConnectionTruncated(address, "the other side closed the connection during the TLS handshake")
-    if isinstance(error, ssl.SSLSyscallError | ConnectionError):
-        return ConnectionReset(address, "the connection was reset during the TLS handshake")
     return translate_tls_error(error, address)
 
 
@@ -93,6 +93,17 @@ def split_reason(error: ssl.SSLError) -> tuple[str, str | None]:
     reason: str = error.reason or ""
     _, found, alert = reason.partition(_ALERT)
     return reason, alert.lower() if found else None
+
+
+def _is_reset(error: OSError) -> bool:
+    """Whether the socket failed below TLS.
+
+    Python 3.11 calls that an end of file too, because SSL_read_ex returns 0 for everything (gh-115627
+    mended it later); but OpenSSL 3 gives a reason for a real end and none for a failed socket.
+    """
+    if isinstance(error, ssl.SSLEOFError):
+        return not error.reason and ssl.OPENSSL_VERSION_INFO >= (3,)
+    return isinstance(error, ssl.SSLSyscallError | ConnectionError)
 
 
 def _failure(error: ssl.SSLError, address: str) -> TlsFailure:

@@ -44,7 +44,9 @@ def test_a_flight_cut_anywhere_gives_the_group_or_none() -> None:
     assert {group_of(flight[:size]) for size in range(len(flight))} == {None, "X25519"}
 
 
-@pytest.mark.parametrize("noise", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\xff\xff", bytes(100)])
+@pytest.mark.parametrize(
+    "noise", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\xff\xff", bytes(100)]
+)
 def test_other_bytes_have_no_group(noise: bytes) -> None:
     assert group_of(noise) is None
 
