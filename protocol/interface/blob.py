@@ -45,8 +45,9 @@ class Blob:
     Args:
         source: a path (`str` or path object), bytes, a file opened for reading bytes, or an async iterable
             of bytes.
-        size: bytes from `offset` to the end where the source does not tell; taken from bytes by itself.
-        offset: position of the first byte sent, to resume an earlier transfer; the source is read from there.
+        size: bytes of the whole content, where the source does not tell; bytes and files do.
+        offset: position of the first byte that is sent, to resume an earlier transfer. The source still gives
+            the whole content: what lies before is hashed and not sent.
         name: a name for the receiver, a label without meaning for the transfer; never a path to write to.
         progress: called as bytes are moved, with the bytes so far and the size or None.
     """
@@ -68,7 +69,7 @@ class Blob:
         if offset < 0 or (size is not None and size < 0):
             raise ValueError(f"a Blob's size and offset are not negative: size={size}, offset={offset}")
         if size is None and isinstance(source, (bytes, bytearray, memoryview)):
-            size = max(0, memoryview(source).nbytes - offset)
+            size = memoryview(source).nbytes
         self._source = source
         self._size = size
         self._offset = offset
@@ -86,7 +87,7 @@ class Blob:
 
     @property
     def size(self) -> int | None:
-        """Bytes from `offset` to the end, None where that is not known."""
+        """Bytes of the whole content, None where that is not known."""
         return self._size
 
     @property
