@@ -14,6 +14,10 @@ from protocol.transport import Transport
 from protocol.wire.connection import Connection
 
 
+STALLED = 1.0
+"""Seconds without a byte taken after which too much waiting output ends the connection."""
+
+
 class PeerTooSlow(Exception):
     """The other side takes what is sent too slowly, or not at all."""
 
@@ -25,7 +29,7 @@ class Writer:
         transport: where to.
         connection: where from.
         timeout: seconds that the transport may take nothing.
-        most_pending: bytes that may wait before the other side counts as a slow consumer.
+        most_pending: bytes that may wait while the other side takes nothing.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Writer:
         self._most_pending = most_pending
         self._rest: bytes | memoryview = b""
         self._blocked = False
+        self._blocked_since = 0.0
         self._wanted = False
         self._parked: trio.lowlevel.Task | None = None
 
@@ -50,11 +55,7 @@ class Writer:
             PeerTooSlow: too much waits.
         """
         if self._blocked:
-            if self._connection.pending > self._most_pending:
-                raise PeerTooSlow(
-                    f"slow consumer: {self._connection.pending} bytes wait to be sent, "
-                    f"at most {self._most_pending} may (limits.pending_output)"
-                )
+            self._check_pending()
             return
         while True:
             data = self._rest or self._pull()
@@ -68,8 +69,18 @@ class Writer:
             else:
                 self._rest = data
                 self._blocked = True
+                self._blocked_since = trio.current_time()
                 self.wake()
                 return
+
+    def _check_pending(self) -> None:
+        """Give up a peer that lets much wait and takes none of it; one on a slow link is left its time."""
+        pending = self._connection.pending
+        if pending > self._most_pending and trio.current_time() - self._blocked_since > STALLED:
+            raise PeerTooSlow(
+                f"slow consumer: {pending} bytes wait to be sent, at most {self._most_pending} may "
+                "(limits.pending_output)"
+            )
 
     def wake(self) -> None:
         """Have the writing task write what waits, in the loop's next pass."""
