@@ -36,6 +36,8 @@ TLS_OCTET: Final = 0x16
 """Content type "handshake" of a TLS record. Source: RFC 8446, section 5.1."""
 
 FRAME_OCTET: Final = 0x00
+_TYPE_AT: Final = 4
+_TYPES: Final = frozenset(int(kind) for kind in FrameType)
 
 INSUFFICIENT_SECURITY: Final = bytes([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 71])
 """A fatal TLS alert: what a plain server says to a TLS client. Source: RFC 8446, section 6.2."""
@@ -88,8 +90,21 @@ def answer_to(start: bytes, *, encrypt: bool) -> tuple[type[Mismatch], bytes]:
     return UnknownClient, b""
 
 
+def is_ours(start: bytes, *, encrypt: bool) -> bool:
+    """Whether a client may speak what this server speaks.
+
+    Args:
+        start: its first octets, at least one. The fifth one tells a frame from PostgreSQL's request for TLS,
+            which starts with a zero, too, and would wait for an answer.
+        encrypt: whether this server encrypts.
+    """
+    if encrypt:
+        return start[0] == TLS_OCTET
+    return start[0] == FRAME_OCTET and (len(start) <= _TYPE_AT or start[_TYPE_AT] in _TYPES)
+
+
 async def examine_client(carrier: Carrier, *, encrypt: bool, timeout: float) -> None:
-    """Wait for a client's first octet and make sure that it speaks what this server speaks.
+    """Wait for a client's first octets and make sure that it speaks what this server speaks.
 
     Nothing is taken from a client that does. Another one is told, and its connection is closed.
 
@@ -105,11 +120,11 @@ async def examine_client(carrier: Carrier, *, encrypt: bool, timeout: float) -> 
     """
     try:
         with trio.fail_after(timeout):
-            while (first := carrier.peek_nowait(1)) is None:
+            while (first := carrier.peek_nowait(_TYPE_AT + 1)) is None:
                 await carrier.wait_readable()
         if not first:
             raise UnknownClient(carrier.peer_address, "the client went away without a word")
-        if first[0] == (TLS_OCTET if encrypt else FRAME_OCTET):
+        if is_ours(first, encrypt=encrypt):
             return
         start = await _read_name(carrier, first)
         kind, answer = answer_to(start, encrypt=encrypt)
