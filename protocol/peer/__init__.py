@@ -13,7 +13,6 @@ from protocol.peer.errors import (
     InvalidArguments,
     InvalidResult,
     SlowSubscriber,
-    StreamFailed,
     TooManyCalls,
     UnknownMethod,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "PeerStatistics",
     "Service",
     "SlowSubscriber",
-    "StreamFailed",
     "TooManyCalls",
     "UnknownMethod",
     "check_plain_server",

@@ -86,10 +86,6 @@ class BlobDamaged(CallError):
     """A blob's content is not what was sent, or is incomplete."""
 
 
-class StreamFailed(CallError):
-    """The source of a stream or blob failed on the side that sends it."""
-
-
 class ConnectionLost(CallError):
     """The connection ended while the call was open.
 
@@ -117,6 +113,5 @@ CLASSES: dict[str, type[CallError]] = {
     codes.DRAINING: Draining,
     codes.SLOW_SUBSCRIBER: SlowSubscriber,
     codes.BLOB_DAMAGED: BlobDamaged,
-    codes.STREAM_FAILED: StreamFailed,
     ConnectionLost.CODE: ConnectionLost,
 }

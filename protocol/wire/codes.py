@@ -20,7 +20,6 @@ INTERNAL: Final = "rpc.internal"
 DRAINING: Final = "rpc.draining"
 SLOW_SUBSCRIBER: Final = "rpc.slow_subscriber"
 BLOB_DAMAGED: Final = "rpc.blob_damaged"
-STREAM_FAILED: Final = "rpc.stream_failed"
 GROUP: Final = "rpc.group"
 
 # In REFUSE: why a connection was not accepted.
@@ -43,7 +42,6 @@ CALL_CODES: Final = (
     DRAINING,
     SLOW_SUBSCRIBER,
     BLOB_DAMAGED,
-    STREAM_FAILED,
     GROUP,
 )
 REFUSE_CODES: Final = (
