@@ -19,6 +19,7 @@ import trio
 from protocol.peer import builtins
 from protocol.peer.dispatch import Dispatcher
 from protocol.peer.errors import ConnectionLost, Draining
+from protocol.peer.heartbeat import Heartbeat
 from protocol.peer.pending import Incoming, PendingCall
 from protocol.peer.service import Service
 from protocol.peer.writer import PeerTooSlow, Writer
@@ -45,7 +46,6 @@ from protocol.wire.events import (
     SubReceived,
     UnsubReceived,
 )
-from protocol.wire.keepalive import Pulse
 
 logger = logging.getLogger("appserver.connections")
 
@@ -113,12 +113,12 @@ class Peer:
         self.flush = self._writer.flush
         self.wake = self._writer.wake
         self._dispatcher = Dispatcher(self, limiter)
+        self._heartbeat = Heartbeat(self)
         self._credit: dict[int, trio.Event] = {}
         self._slots = trio.lowlevel.ParkingLot()  # callers beyond the other side's limit of open calls
         self._answered = trio.Event()
         self._idle = trio.Event()
         self._scope = trio.CancelScope()
-        self._pong: trio.Event | None = None
 
     async def run(self, events: Sequence[Event] = ()) -> str:
         """Serve the connection until it ends.
@@ -133,7 +133,7 @@ class Peer:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._guard, self._writer.run)
-                    nursery.start_soon(self._guard, self._keep_alive)
+                    nursery.start_soon(self._guard, self._heartbeat.run)
                     await self._guard(self._dispatcher.run, list(events))
                     nursery.cancel_scope.cancel()
         finally:
@@ -230,8 +230,7 @@ class Peer:
             case GoawayReceived(goaway, untaken):
                 self._take_goaway(goaway, untaken)
             case PongReceived():
-                if self._pong is not None:
-                    self._pong.set()
+                self._heartbeat.answered()
             case Failed(error):
                 logger.warning(
                     "connection ended: the other side broke the protocol",
@@ -283,6 +282,7 @@ class Peer:
         self._slots.unpark_all()
         self._idle.set()
         self._answered.set()
+        self._heartbeat.answered()
 
     def _lost(self, executed: Executed) -> ErrorInfo:
         text = f"the connection to {self.transport.peer_address} was lost: {self.reason}"
@@ -376,31 +376,10 @@ class Peer:
 
     async def ping(self) -> float:
         """Ask whether the other side is alive; returns the seconds its answer took."""
-        if self._pong is None:
-            self._pong = trio.Event()
-        pong = self._pong
-        started = trio.current_time()
-        self.connection.ping()
-        self.wake()
-        await pong.wait()
-        self._pong = None
-        return trio.current_time() - started
-
-    async def _keep_alive(self) -> None:
-        connection = self.connection
-        while True:
-            await trio.sleep_until(connection.next_tick)
-            match connection.tick(trio.current_time()):
-                case Pulse.PING:
-                    self.wake()
-                case Pulse.DEAD:
-                    silent = trio.current_time() - connection.last_received
-                    self.leave(
-                        GoawayCode.TIMEOUT, f"nothing was heard from the other side for {silent:.0f} s"
-                    )
-                    return
-                case Pulse.QUIET:
-                    pass
+        seconds = await self._heartbeat.ping()
+        if self.ended:
+            raise ConnectionLost(self._lost(Executed.MAYBE), "ping")
+        return seconds
 
 
 def _first(error: BaseException) -> BaseException:
