@@ -271,7 +271,7 @@ async def _shake_hands(sock: ssl.SSLSocket) -> bytes:
         except SSLWantReadError:
             await trio.lowlevel.wait_readable(sock)
             if not flight and not sock.server_side:
-                with contextlib.suppress(OSError):  # OpenSSL will meet and explain it
+                with contextlib.suppress(BlockingIOError):  # any other error is told only once
                     flight = socket.socket.recv(sock, FLIGHT, socket.MSG_PEEK)
         except SSLWantWriteError:
             await trio.lowlevel.wait_writable(sock)
