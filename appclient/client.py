@@ -84,7 +84,7 @@ class Client:
         self._connections = 0
         self._failure: Exception | None = None
         self._closing = False
-        self._retrying = trio.CancelScope()
+        self._retrying: trio.CancelScope | None = None
         self._nursery: trio.Nursery | None = None
 
     # What an application does with it
@@ -317,7 +317,7 @@ class Client:
             reason: why the last connection ended.
             first: seconds that the server asked to wait before the first try.
         """
-        with self._retrying:
+        with trio.CancelScope() as self._retrying:
             while not self._closing:
                 delay = self._backoff.next() if first is None else first
                 first = None
@@ -346,7 +346,8 @@ class Client:
     def close(self) -> None:
         """End the connection; open calls fail."""
         self._closing = True
-        self._retrying.cancel()
+        if self._retrying is not None:
+            self._retrying.cancel()
         error = Closed(str(self.address), "this client was closed", "Connect again")
         for queue in self._subscriptions:
             queue.fail(error)

@@ -305,7 +305,8 @@ class Peer:
         """
         self.check_open(owner.method)
         deadline = trio.current_effective_deadline()
-        remaining = None if deadline == math.inf else deadline - trio.current_time()
+        # A scope that is cancelled already has -inf: the call fails at its first wait.
+        remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         if len(self.connection.streams.opened) == 1:  # alone: nobody to leave together with
             try:
