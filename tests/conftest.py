@@ -1,0 +1,47 @@
+"""What every test is held to: an ERROR in the log that the test did not take fails it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import trio.testing
+
+
+class ErrorLog(logging.Handler):
+    """Keeps the records of level ERROR and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        self.records.append(record)
+
+    def take(self, text: str) -> list[logging.LogRecord]:
+        """Take out the records whose message contains a text: the test has expected them."""
+        taken = [record for record in self.records if text in record.getMessage()]
+        self.records = [record for record in self.records if record not in taken]
+        return taken
+
+
+@pytest.fixture(autouse=True)
+def error_log() -> Iterator[ErrorLog]:
+    """The errors that were logged; what the test has not taken by its end fails it."""
+    log = ErrorLog()
+    root = logging.getLogger()
+    root.addHandler(log)
+    try:
+        yield log
+    finally:
+        root.removeHandler(log)
+    left = [f"{record.name}: {record.getMessage()} ({record.exc_info})" for record in log.records]
+    assert not left, "errors in the log that the test did not announce:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def patient_clock() -> trio.testing.MockClock:
+    """A clock that jumps once nothing has happened for a moment: for tests with worker threads."""
+    return trio.testing.MockClock(autojump_threshold=0.05)
