@@ -7,6 +7,7 @@ there is none waits for the next one. Proxies and subscriptions go on over all o
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +30,7 @@ from appclient.errors import (
 from appclient.state import ConnectionState, StateBoard, StateChange
 from protocol.certs import HandshakeFailed
 from protocol.interface import EventSpec, Interface, Method, contract_of, make_proxy
-from protocol.peer import EventQueue, Peer, PeerCaller, Service
+from protocol.peer import ConnectionLost, EventQueue, Peer, PeerCaller, Service
 from protocol.settings import Settings
 from protocol.transport import EncryptionRequired, Security, ServerNotEncrypted, TransportError
 from protocol.wire.envelope import Goaway, Welcome
@@ -264,7 +265,7 @@ class Client:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._watch_answers, peer)
+                nursery.start_soon(self._watch, peer)
                 reason = await peer.run(established.events)
                 nursery.cancel_scope.cancel()
         finally:
@@ -272,6 +273,10 @@ class Client:
             with trio.CancelScope(shield=True):
                 await peer.transport.aclose(self._settings.timeouts.close)
         return reason, peer.goaway
+
+    async def _watch(self, peer: Peer) -> None:
+        with contextlib.suppress(ConnectionLost):  # `Peer.run` says so too
+            await self._watch_answers(peer)
 
     async def _watch_answers(self, peer: Peer) -> None:
         """Tell a busy server from a lost one: open calls, no byte for a while, no answer to a ping."""
