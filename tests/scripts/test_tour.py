@@ -52,7 +52,7 @@ def test_the_tour_succeeds_says_what_was_negotiated_and_leaves_nothing(
     assert result.returncode == 0, result.stdout + result.stderr
     for pattern in (
         r"encryption on",
-        r"protocol TLSv1\.3, cipher TLS_\w+, group \w+",
+        r"protocol TLSv1\.3, cipher TLS_\w+, group \w+\n",
         r"server's key sha256:[0-9a-f]{64}",
         r"refused with OutOfStock",
         r"1000 orders sent up",
@@ -82,14 +82,18 @@ def test_a_server_that_does_not_start_is_explained(environment: dict[str, str], 
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="interrupts a process group")
-def test_an_interrupted_tour_leaves_nothing_running(environment: dict[str, str], temporary: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("group", [True, False], ids=["as a terminal does", "to itself alone"])
+def test_an_interrupted_tour_leaves_nothing_running(
+    environment: dict[str, str], temporary: Path, number: signal.Signals, group: bool
+) -> None:
     with subprocess.Popen(
         TOUR, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as tour:
         assert tour.stdout is not None
         line = tour.stdout.readline()
-        os.killpg(tour.pid, signal.SIGINT)  # as Ctrl+C in a terminal does
+        (os.killpg if group else os.kill)(tour.pid, number)
         tour.stdout.read()
         assert tour.wait(60) != 0
     port = PORT.search(line)
