@@ -135,7 +135,7 @@ class LimitSettings:
 
     SECTION: ClassVar[str] = "limits"
 
-    frame: int = attrs.field(default=64 * KIB, validator=checks.integer(KIB, 16 * MIB))
+    frame: int = attrs.field(default=64 * KIB, validator=checks.integer(KIB, 16 * MIB - 1))
     message: int = attrs.field(default=4 * MIB, validator=checks.integer(KIB, 1024 * MIB))
     open_calls: int = attrs.field(default=100, validator=checks.integer(1, 1 << 20))
     subscriptions: int = attrs.field(default=1000, validator=checks.integer(0, 1 << 20))

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-MAX_FRAME = 1 << 24
+MAX_FRAME = (1 << 24) - 1
 """Bytes a frame's payload may ever have, so that a plain frame's first octet is always zero
 (the listener tells TLS, whose first octet is 0x16, from plain frames by that)."""
 

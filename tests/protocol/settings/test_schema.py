@@ -42,7 +42,7 @@ REFUSED = [
     ("tls.key_type", "rsa1024", '"p256" or "rsa3072"'),
     ("tls.ciphers", "", "an OpenSSL cipher list"),
     ("tls.passphrase_variable", "A-B", "the name of an environment variable"),
-    ("limits.frame", 16 * 1024 * 1024 + 1, "a whole number from 1024 to 16777216"),
+    ("limits.frame", 16 * 1024 * 1024, "a whole number from 1024 to 16777215"),
     ("timeouts.ping", "30", "seconds from 0.1 to 3600"),
     ("timeouts.ping", float("nan"), "seconds from 0.1 to 3600"),
     ("timeouts.ping", True, "seconds from 0.1 to 3600"),
