@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -43,14 +44,15 @@ class _Reader:
     def digest(self) -> bytes:
         return self._hash.digest()
 
-    async def chunks(self) -> AsyncIterator[memoryview]:
-        async for chunk in self._whole():
-            begin = self.size
-            self.size += len(chunk)
-            if self.size > self._offset:
-                yield memoryview(chunk)[max(0, self._offset - begin) :]
+    async def chunks(self) -> AsyncGenerator[memoryview, None]:
+        async with aclosing(self._whole()) as whole:
+            async for chunk in whole:
+                begin = self.size
+                self.size += len(chunk)
+                if self.size > self._offset:
+                    yield memoryview(chunk)[max(0, self._offset - begin) :]
 
-    async def _whole(self) -> AsyncIterator[bytes]:
+    async def _whole(self) -> AsyncGenerator[bytes, None]:
         """All of the content in chunks, each hashed before it is given."""
         source = self._blob.source
         match source:
@@ -71,9 +73,14 @@ class _Reader:
                 while chunk := await trio.to_thread.run_sync(self._read, source):
                     yield chunk
             case _:
-                async for chunk in source:
-                    self._hash.update(chunk)
-                    yield chunk
+                try:
+                    async for chunk in source:
+                        self._hash.update(chunk)
+                        yield chunk
+                finally:
+                    close = getattr(source, "aclose", None)  # told now, and not by the collector
+                    if close is not None:
+                        await close()
 
     def _read(self, file: BinaryReader) -> bytes:
         chunk = file.read(CHUNK)
@@ -130,7 +137,7 @@ async def send_blob(peer: Peer, stream: int, blob: Blob, *, offset: int = 0) -> 
                 blob.progress(done, size)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
-            await chunks.aclose()  # type: ignore[attr-defined]
+            await chunks.aclose()
     connection.send_end(stream, {"sha256": reader.digest(), "size": reader.size}, bulk=True)
     peer.wake()
 
@@ -167,15 +174,19 @@ class ReceivedBlob(Blob):
         name = (self._incoming.head or {}).get("name")
         return name if type(name) is str else None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate over the pieces as they arrive; a damaged or cut blob raises at its end."""
+        return self._checked()
+
+    async def _checked(self) -> AsyncGenerator[bytes, None]:
         await self._open(0)
         digest = hashlib.sha256()
         position = self.offset
-        async for piece in self._pieces():
-            digest.update(piece)
-            position += len(piece)
-            yield piece
+        async with aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                digest.update(piece)
+                position += len(piece)
+                yield piece
         if not self.offset:  # the hash is of the whole content
             self._check(digest.digest(), position)
 
@@ -191,11 +202,12 @@ class ReceivedBlob(Blob):
         pieces: list[bytes] = []
         size = 0
         try:
-            async for piece in self:
-                size += len(piece)
-                if size > limit:
-                    raise self._damaged(f"it has more than {limit} bytes (the limit given to read)")
-                pieces.append(piece)
+            async with aclosing(self._checked()) as checked:
+                async for piece in checked:
+                    size += len(piece)
+                    if size > limit:
+                        raise self._damaged(f"it has more than {limit} bytes (the limit given to read)")
+                    pieces.append(piece)
         finally:
             await self.aclose()
         return b"".join(pieces)
@@ -247,14 +259,15 @@ class ReceivedBlob(Blob):
                 await trio.to_thread.run_sync(_append, file, digest, data)
 
             try:
-                async for piece in self._pieces():
-                    held.append(piece)
-                    waiting += len(piece)
-                    position += len(piece)
-                    if waiting >= CHUNK:
-                        await store()
-                        if progress is not None:
-                            progress(position, self.size)
+                async with aclosing(self._pieces()) as pieces:
+                    async for piece in pieces:
+                        held.append(piece)
+                        waiting += len(piece)
+                        position += len(piece)
+                        if waiting >= CHUNK:
+                            await store()
+                            if progress is not None:
+                                progress(position, self.size)
             finally:
                 if held:
                     with trio.CancelScope(shield=True):
@@ -270,7 +283,7 @@ class ReceivedBlob(Blob):
         """Have the head; a download asks for its offset here."""
         await self._incoming.wait_head()
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         while (piece := await self._incoming.get()) is not None:
             yield piece
         if self._incoming.error is not None:
