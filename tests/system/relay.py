@@ -64,7 +64,11 @@ class Relay:
     async def carry(self, near: trio.SocketStream) -> None:
         """Relay one connection."""
         self.connections += 1
-        far = await trio.open_tcp_stream("127.0.0.1", self.target)
+        try:
+            far = await trio.open_tcp_stream("127.0.0.1", self.target)
+        except OSError:  # no server is there now: neither is this
+            near.socket.close()
+            return
         if self._rate is not None:
             for stream in (near, far):
                 # Small buffers: a link has little of its own, and what waits in them cannot be overtaken.
