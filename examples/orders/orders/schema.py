@@ -54,7 +54,7 @@ INSERT INTO customer (number, name) VALUES
     (3, 'Müller & Söhne GmbH');
 INSERT INTO product (code, name, price, stock) VALUES
     ('BOLT-M8', 'Bolt M8, 100 pieces', '12.40', 400),
-    ('GEAR-24', 'Gear wheel, 24 teeth', '39.95', 60),
+    ('GEAR-24', 'Gear wheel, 24 teeth', '39.95', 6000),
     ('LAMP-E27', 'Lamp E27, 806 lm', '4.20', 500),
     ('LABEL-A6', 'Labels A6, 50 sheets', '5.80', 100000),
     ('SAW-300', 'Hand saw 300 mm', '24.90', 12),
