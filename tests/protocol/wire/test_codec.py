@@ -45,10 +45,15 @@ VALUES = st.recursive(
 
 
 def seconds_to_refuse(data: bytes, limits: Limits | None = None) -> float:
-    started = time.process_time()
-    with pytest.raises(CodecError):
-        unpack(data, limits or Limits())
-    return time.process_time() - started
+    """The best of five, of this process's own time: what else the machine does is not the codec's fault."""
+
+    def once() -> float:
+        started = time.process_time()
+        with pytest.raises(CodecError):
+            unpack(data, limits or Limits())
+        return time.process_time() - started
+
+    return min(once() for _ in range(5))
 
 
 @given(VALUES)

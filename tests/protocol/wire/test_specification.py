@@ -71,10 +71,11 @@ def test_every_stated_limit_stands_there_with_its_bounds() -> None:
     assert list(table) == list(STATED)
     for name, (default, least, most) in table.items():
         assert int(default) == getattr(DEFAULT_LIMITS, name)
-        base, _, power = most.partition("^")
-        for value in (int(least), int(base) ** int(power)):
+        base, _, power = most.removesuffix("-1").partition("^")
+        largest = int(base) ** int(power) - most.endswith("-1")
+        for value in (int(least), largest):
             attrs.evolve(DEFAULT_LIMITS, **{name: value})
-        for value in (int(least) - 1, int(base) ** int(power) + 1):
+        for value in (int(least) - 1, largest + 1):
             with pytest.raises(ValueError, match=name):
                 attrs.evolve(DEFAULT_LIMITS, **{name: value})
 
