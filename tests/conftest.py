@@ -32,11 +32,15 @@ def error_log() -> Iterator[ErrorLog]:
     """The errors that were logged; what the test has not taken by its end fails it."""
     log = ErrorLog()
     root = logging.getLogger()
+    level = root.level
     root.addHandler(log)
     try:
         yield log
     finally:
         root.removeHandler(log)
+        # A command that was run in this process has set up logging to a stream of this test's.
+        root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
+        root.setLevel(level)
     left = [f"{record.name}: {record.getMessage()} ({record.exc_info})" for record in log.records]
     assert not left, "errors in the log that the test did not announce:\n" + "\n".join(left)
 
