@@ -1,0 +1,76 @@
+"""The tables of the documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from protocol.settings import InvalidSetting, Option, all_options
+from tests.docs.pages import ROOT, table
+
+SETTINGS = ROOT / "docs" / "settings.md"
+BOUNDS = re.compile(r"([\d.]+) to ([\d.]+)")
+
+
+def _sections() -> dict[str, list[list[str]]]:
+    """The rows of the settings' page by section."""
+    rows: dict[str, list[list[str]]] = {}
+    section = ""
+    for line in SETTINGS.read_text(encoding="utf-8").splitlines():
+        if found := re.fullmatch(r"## `\[(\w+)\]`", line):
+            section = found[1]
+        elif section and line.startswith("| `"):
+            rows.setdefault(section, []).append([cell.strip() for cell in line.split("|")[1:-1]])
+    return rows
+
+
+ROWS = {f"{section}.{row[0].strip('`')}": row for section, rows in _sections().items() for row in rows}
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return (
+        f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+    )
+
+
+def test_every_setting_has_its_row_in_the_schemas_order() -> None:
+    assert list(ROWS) == list(all_options())
+
+
+@pytest.mark.parametrize("option", all_options().values(), ids=lambda option: option.key)
+def test_a_row_has_the_settings_default_and_variable(option: Option) -> None:
+    _, default, _, _, variable, why = ROWS[option.key]
+    assert default == f"`{_written(option.default)}`"
+    assert variable == f"`{option.variable}`"
+    assert why
+
+
+@pytest.mark.parametrize("option", all_options().values(), ids=lambda option: option.key)
+def test_a_row_has_the_settings_range(option: Option) -> None:
+    allowed = ROWS[option.key][3]
+    bounds = BOUNDS.fullmatch(allowed)
+    if bounds is not None:
+        low, high = (option.type(float(bound)) for bound in bounds.groups())
+        option.check(low)
+        option.check(high)
+        for beyond in (low - option.type(1), high + option.type(1)):
+            with pytest.raises(InvalidSetting):
+                option.check(beyond)
+        return
+    for choice in re.findall(r'"([^"]+)"', allowed):
+        option.check(choice)
+    if '"' in allowed:
+        with pytest.raises(InvalidSetting) as caught:
+            option.check("another")
+        assert set(re.findall(r'"([^"]+)"', caught.value.expected)) == set(re.findall(r'"([^"]+)"', allowed))
+
+
+def test_the_pages_tables_are_read() -> None:
+    assert len(table(SETTINGS, "key")) == len(ROWS)
