@@ -275,8 +275,10 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
                     raise
                 except BaseException as exc:  # it leaves below as itself, not in a group of one
                     failure = exc
+                # Who comes now is let in as far as to be told that the server is stopping: in the queue of a
+                # socket that nobody accepts from, it would wait without a word.
+                await server.drain()
                 accepting.cancel_scope.cancel()
-            await server.drain()
             connections.cancel_scope.cancel()
     finally:
         for listener in listeners:

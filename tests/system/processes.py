@@ -72,6 +72,11 @@ class ServerProcess:
         """What its handlers have entered into the ledger, over all starts."""
         return (self.folder / "ledger").read_text().split()
 
+    async def wait_entries(self, count: int) -> None:
+        """Wait until its handlers have entered so many."""
+        while len(self.entries) < count:  # noqa: ASYNC110 - a process writes them
+            await trio.sleep(0.01)
+
     def log(self) -> list[dict[str, Any]]:
         """Its log so far, a dictionary for each line."""
         text = (self.folder / "server.log").read_text()

@@ -68,11 +68,6 @@ async def pings(client: Client) -> None:
         await client.ping()
 
 
-async def wait_entered(server: ServerProcess, count: int) -> None:
-    while len(server.entries) < count:  # noqa: ASYNC110 - another process writes them
-        await trio.sleep(0.01)
-
-
 def check_executed(outcomes: Outcomes, server: ServerProcess) -> None:
     """`executed: no` was never said of a call that ran, and nothing ran twice."""
     entries = server.entries
@@ -110,7 +105,7 @@ async def test_every_caller_gets_one_outcome_and_the_client_comes_back(
         ):
             async with trio.open_nursery() as nursery:
                 count = start_everything(client, nursery, outcomes)
-                await wait_entered(server, CALLS)
+                await server.wait_entries(CALLS)
                 assert not outcomes.results
                 assert not outcomes.errors
                 end(server, relay)
