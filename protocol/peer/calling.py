@@ -97,6 +97,7 @@ class PeerCaller:
 
 async def call_on(peer: Peer, method: Method, body: list[Any]) -> Any:
     """Make a plain call on a connection and wait for its result."""
+    await trio.lowlevel.checkpoint_if_cancelled()  # what nobody waits for any more must not run
     if not peer.connection.can_open:
         await peer.wait_slot()
     pending = PendingCall(method.qualified)

@@ -18,22 +18,28 @@ class Call:
         method: qualified name, `Orders.find`.
         peer: the connection it came on.
         stream: its stream's id.
-        cancel_scope: cancelled when the caller cancels or its deadline passes; a handler may shield
-            itself from it or look at its deadline.
+        scope_taken: the handler has had its hands on the cancel scope, which serves no other call then.
     """
 
-    __slots__ = ("cancel_scope", "method", "peer", "stream")
+    __slots__ = ("_cancel_scope", "method", "peer", "scope_taken", "stream")
 
     def __init__(self, method: str, peer: Peer, stream: int, cancel_scope: trio.CancelScope) -> None:
         self.method = method
         self.peer = peer
         self.stream = stream
-        self.cancel_scope = cancel_scope
+        self.scope_taken = False
+        self._cancel_scope = cancel_scope
+
+    @property
+    def cancel_scope(self) -> trio.CancelScope:
+        """Cancelled when the caller cancels or its deadline passes; the handler may cancel it too."""
+        self.scope_taken = True
+        return self._cancel_scope
 
     @property
     def deadline(self) -> float:
         """When the caller stops waiting, on trio's clock; infinity where it waits for ever."""
-        return self.cancel_scope.deadline
+        return self._cancel_scope.deadline
 
 
 current: ContextVar[Call] = ContextVar("appserver_call")

@@ -41,10 +41,15 @@ def _drive(
         trap = run(coroutine.send, None)
     except StopIteration as stop:
         return cast(T, stop.value)
+    except GeneratorExit as exc:  # the coroutine's own; nobody is closing this one
+        raise RuntimeError("the coroutine raised GeneratorExit") from exc
     suspended()
     while True:
         try:
             answer = yield trap
+        except GeneratorExit:
+            coroutine.close()
+            raise
         except BaseException as exc:
             step: Callable[[Any], Any] = coroutine.throw
             argument: Any = exc
@@ -54,3 +59,5 @@ def _drive(
             trap = run(step, argument)
         except StopIteration as stop:
             return cast(T, stop.value)
+        except GeneratorExit as exc:
+            raise RuntimeError("the coroutine raised GeneratorExit") from exc

@@ -52,10 +52,11 @@ READS_IN_A_ROW = 8
 class _Worker:
     """One task that leads, handles or waits in reserve."""
 
-    __slots__ = ("call", "cancelled", "scope", "task")
+    __slots__ = ("call", "cancelled", "scope", "scope_used", "task")
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
+        self.scope_used = False  # by a call: it must not lead in there any more
         self.call: CallReceived | None = None  # once its handler has suspended
         self.cancelled = False  # by the caller, rather than by the deadline
         self.task: trio.lowlevel.Task | None = None  # while in reserve
@@ -115,20 +116,23 @@ class Dispatcher:
         while True:
             with worker.scope:
                 await self._lead(worker)
-            call = worker.call
-            if call is None:  # the connection has ended
+            if not worker.scope_used:  # the connection has ended
                 assert self._nursery is not None
                 self._nursery.cancel_scope.cancel()
                 return
-            if worker.scope.cancelled_caught:
-                self._answer_cancelled(call, worker)
-            self._done(call)
-            if len(self._reserve) >= RESERVE:
-                return
+            call = worker.call
+            if call is not None:
+                if worker.scope.cancelled_caught:
+                    self._answer_cancelled(call, worker)
+                self._done(call)
+                if len(self._reserve) >= RESERVE:
+                    return
             worker.scope = trio.CancelScope()
+            worker.scope_used = False
             worker.call = None
             worker.cancelled = False
-            await self._wait_in_reserve(worker)
+            if call is not None:
+                await self._wait_in_reserve(worker)
 
     async def _wait_in_reserve(self, worker: _Worker) -> None:
         self._reserve.append(worker)
@@ -143,6 +147,7 @@ class Dispatcher:
     def _hand_over(self, worker: _Worker, call: CallReceived) -> None:
         """The leader's handler has suspended: have another worker lead."""
         worker.call = call
+        worker.scope_used = True
         self._running[call.stream] = worker
         if self._reserve:
             task = self._reserve.pop().task
@@ -165,7 +170,7 @@ class Dispatcher:
                 kind = type(event)
                 if kind is CallReceived:
                     await self._handle(worker, event)  # type: ignore[arg-type]
-                    if worker.call is not None:
+                    if worker.scope_used:
                         return
                 elif kind is ResultReceived:
                     event.owner.settle(event.body)  # type: ignore[union-attr]
@@ -209,7 +214,8 @@ class Dispatcher:
         if call.deadline is not None:
             worker.scope.deadline = trio.current_time() + call.deadline
         context = self._context.copy()
-        context.run(current.set, Call(call.method, self._peer, stream, worker.scope))
+        told = Call(call.method, self._peer, stream, worker.scope)
+        context.run(current.set, told)
         started = time.monotonic()
 
         def suspended() -> None:
@@ -224,26 +230,47 @@ class Dispatcher:
             result = await run_until_done(coroutine, context, suspended)
             if method.gives is Channel.NONE:
                 self._answer(handler, stream, result)
-        except (Exception, SystemExit) as exc:
-            connection.send_error(stream, self._peer.service.errors.to_info(exc, call.method))
+        except BaseException as exc:
+            self._answer_failure(call, exc)
         if worker.call is None:
+            worker.scope_used = told.scope_taken
             self._check_stall(started, call)
             if self._incoming:
                 self._incoming.pop(stream, None)
             if call.deadline is not None:
                 worker.scope.deadline = math.inf
 
+    def _answer_failure(self, call: CallReceived, error: BaseException) -> None:
+        """Fail a call with what its handler raised; a cancellation and Ctrl+C go on their way."""
+        if isinstance(error, trio.Cancelled | KeyboardInterrupt):
+            raise error
+        cancelled = None
+        if isinstance(error, BaseExceptionGroup) and not isinstance(error, Exception):
+            if error.subgroup(KeyboardInterrupt) is not None:
+                raise error
+            cancelled, failed = error.split(trio.Cancelled)
+            if failed is None:
+                raise error
+            error = failed
+        self._connection.send_error(call.stream, self._peer.service.errors.to_info(error, call.method))
+        if cancelled is not None:
+            raise cancelled
+
     def _answer(self, handler: Handler, stream: int, result: object) -> None:
         """Queue a call's result."""
         try:
             body = self._pack(handler.method.encode_result(result))
         except (InvalidValue, RecursionError, *PACK_ERRORS) as exc:
-            logger.error(
-                "handler returned what its interface does not say",
-                extra={"method": handler.method.qualified, "finding": str(exc)},
-            )
-            raise Refusal(codes.INVALID_RESULT, str(exc), Executed.YES) from exc
+            raise self._wrong_result(handler, exc) from exc
         self._connection.send_result(stream, body)
+
+    def _wrong_result(self, handler: Handler, finding: Exception) -> Refusal:
+        """Log that a handler breaks its contract; returns what fails the call."""
+        logger.error(
+            "handler returned what its interface does not say",
+            extra={"method": handler.method.qualified, "finding": str(finding)},
+        )
+        return Refusal(codes.INVALID_RESULT, str(finding), Executed.YES)
 
     async def _run_other(self, handler: Handler, call: CallReceived, args: list[Any], kwargs: Any) -> object:
         """Run a handler that is not simply `async def` with a value: threads, streams and blobs."""
@@ -264,7 +291,10 @@ class Dispatcher:
         converter = handler.method.give_item
         if not isinstance(result, Stream) or converter is None:
             raise Refusal(codes.INVALID_RESULT, "result: expected Stream", Executed.YES)
-        await send_items(self._peer, stream, result, converter)
+        try:
+            await send_items(self._peer, stream, result, converter)
+        except InvalidValue as exc:
+            raise self._wrong_result(handler, exc) from exc
         self._connection.send_end(stream)
 
     async def _send_blob(self, handler: Handler, call: CallReceived, result: object) -> None:
@@ -292,8 +322,10 @@ class Dispatcher:
             return  # it was answered before it noticed
         if worker.cancelled:
             code, text = codes.CANCELLED, "the caller cancelled the call"
-        else:
+        elif trio.current_time() >= worker.scope.deadline:
             code, text = codes.DEADLINE_EXCEEDED, "the handler did not finish before the caller's deadline"
+        else:
+            code, text = codes.CANCELLED, "the handler cancelled itself"
         self._connection.send_error(call.stream, ErrorInfo(code, text, Executed.MAYBE))
 
     def _done(self, call: CallReceived) -> None:

@@ -15,6 +15,7 @@ class CallError(Exception):
     """A call failed.
 
     Attributes:
+        info: all of it, as received.
         code: stable string; `rpc.*` is the protocol's own.
         message: one sentence.
         method: qualified name of what was called, where it is known.
@@ -27,6 +28,7 @@ class CallError(Exception):
 
     def __init__(self, info: ErrorInfo, method: str = "") -> None:
         super().__init__(info, method)
+        self.info = info
         self.code = info.code
         self.message = info.message
         self.method = method

@@ -20,6 +20,9 @@ from protocol.wire.limits import Limits
 
 logger = logging.getLogger("appserver.calls")
 
+ITS_OWN = frozenset({codes.INVALID_ARGUMENTS, codes.MESSAGE_TOO_LARGE, codes.BLOB_DAMAGED})
+"""What reading the stream or blob of a call may fail with."""
+
 
 class Refusal(Exception):
     """A call that is failed with one of the protocol's codes, before or after its handler ran."""
@@ -53,6 +56,8 @@ class ErrorTable:
         """
         if isinstance(error, Refusal):
             return error.info
+        if isinstance(error, CallError) and error.code in ITS_OWN and error.method == method:
+            return error.info  # what the caller sends on this very call is wrong: the handler only noticed
         if isinstance(error, MessageTooLarge):
             return ErrorInfo(codes.MESSAGE_TOO_LARGE, str(error), Executed.YES)
         if isinstance(error, BaseExceptionGroup):
@@ -62,8 +67,8 @@ class ErrorTable:
         if spec is not None:
             try:
                 return ErrorInfo(spec.code, str(error), Executed.YES, data=pack(spec.encode(error)))
-            except (InvalidValue, CodecError) as exc:
-                error.add_note(f"it could not be sent as itself: {exc}")
+            except Exception as exc:  # the class is the application's
+                error.add_note(f"it could not be sent as itself: {type(exc).__name__}")
         trace = secrets.token_hex(4)
         logger.error(
             "handler failed",

@@ -13,7 +13,6 @@ import trio
 from protocol.transport import Transport
 from protocol.wire.connection import Connection
 
-
 STALLED = 1.0
 """Seconds without a byte taken after which too much waiting output ends the connection."""
 

@@ -44,7 +44,7 @@ class Bell(Interface, version=(1, 0), errors=[Declined]):
         """Raise `Declined`."""
         ...
 
-    def ring_slowly(self) -> int:
+    async def ring_slowly(self) -> int:
         """Run in a thread."""
         ...
 
@@ -90,7 +90,7 @@ class Desk(Interface, version=(1, 2), errors=[OutOfStock]):
         """Return what the interface does not say."""
         ...
 
-    def blocking(self, number: int) -> int:
+    async def blocking(self, number: int) -> int:
         """Run in a worker thread."""
         ...
 
@@ -148,7 +148,7 @@ class Ringer(Bell):
         """See `Bell`."""
         raise Declined("not now")
 
-    def ring_slowly(self) -> int:
+    def ring_slowly(self) -> int:  # type: ignore[override]  # in a thread
         """Wait for the test."""
         self.release.wait(10)
         return 1
@@ -214,7 +214,7 @@ class Counter(Desk):
         """See `Desk`."""
         return {"none": None, "field": Line("seven")}[what]  # type: ignore[arg-type, return-value]
 
-    def blocking(self, number: int) -> int:
+    def blocking(self, number: int) -> int:  # type: ignore[override]  # in a thread
         """See `Desk`."""
         self.threads.append(threading.current_thread().name)
         assert current_call().method == "Desk.blocking"
