@@ -1,4 +1,4 @@
-"""`python server.py FOLDER [plain]`: serve `Load` on a free port until standard input ends."""
+"""`python -m tests.system.load.server FOLDER [plain]`: serve `Load` on a free port until standard input ends."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import trio
 
 from appserver import open_server
 from protocol.settings import ClientServerSettings, Settings
-
-sys.path.insert(0, str(Path(__file__).parent))
-from app import make_app
+from tests.system.load.app import make_app
 
 
 async def main(folder: Path, *, encrypt: bool) -> None:
