@@ -69,7 +69,10 @@ async def test_address_blocks_run_against_a_server(page: Path, tmp_path: Path) -
 
 def _run_all(wanted: list[Block], namespace: dict[str, Any]) -> None:
     for block in wanted:
-        trio.run(run, block, namespace) if "await " in block.text else exec(block.compile(), namespace)
+        if block.compile().co_flags & inspect.CO_COROUTINE:
+            trio.run(run, block, namespace)
+        else:
+            exec(block.compile(), namespace)
 
 
 def _with_guide(page: Path) -> list[Block]:

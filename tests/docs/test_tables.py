@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import pytest
 
+from appclient import ConnectError, ConnectionState, connect
+from protocol.certs import PeerError, ResourcesError
+from protocol.peer import CallError
+from protocol.peer.errors import CLASSES
 from protocol.settings import InvalidSetting, Option, all_options
+from protocol.transport import Mismatch, TransportError
 from tests.docs.pages import ROOT, table
 
 SETTINGS = ROOT / "docs" / "settings.md"
@@ -74,3 +80,44 @@ def test_a_row_has_the_settings_range(option: Option) -> None:
 
 def test_the_pages_tables_are_read() -> None:
     assert len(table(SETTINGS, "key")) == len(ROWS)
+
+
+CLIENT = ROOT / "docs" / "client.md"
+TLS = ROOT / "docs" / "tls.md"
+
+
+def _names(rows: list[list[str]]) -> list[str]:
+    return [row[0].strip("`") for row in rows]
+
+
+def _below(base: type) -> set[str]:
+    """The names of all classes below one, as the packages define them."""
+    return {name for cls in base.__subclasses__() for name in {cls.__name__, *_below(cls)}}
+
+
+def test_each_cause_of_no_connection_and_of_a_failed_call_is_in_the_clients_tables() -> None:
+    named = _names(table(CLIENT, "exception"))
+    assert len(named) == len(set(named))
+    of_the_server = {"Mismatch", "CannotListen"} | _below(Mismatch)
+    expected = _below(TransportError) | _below(PeerError) | _below(ConnectError) | _below(CallError)
+    assert set(named) == expected - of_the_server
+
+
+def test_each_finding_in_a_file_is_in_the_table() -> None:
+    named = _names(table(TLS, "finding"))
+    assert set(named) == _below(ResourcesError)
+    assert len(named) == len(set(named))
+
+
+def test_the_codes_of_failed_calls_are_right() -> None:
+    rows = {row[0].strip("`"): row[1] for row in table(CLIENT, "exception") if row[1][:5] == "`rpc."}
+    written = {code: name for name, cell in rows.items() for code in re.findall(r"`(rpc\.\w+)`", cell)}
+    assert written == {code: cls.__name__ for code, cls in CLASSES.items()}
+
+
+def test_the_states_are_all_there() -> None:
+    assert _names(table(CLIENT, "state")) == [state.value for state in ConnectionState]
+
+
+def test_the_arguments_of_connect_are_all_there() -> None:
+    assert _names(table(CLIENT, "argument")) == list(inspect.signature(connect).parameters)
