@@ -90,7 +90,7 @@ def _names(rows: list[list[str]]) -> list[str]:
     return [row[0].strip("`") for row in rows]
 
 
-def _below(base: type) -> set[str]:
+def _below(base: type[object]) -> set[str]:
     """The names of all classes below one, as the packages define them."""
     return {name for cls in base.__subclasses__() for name in {cls.__name__, *_below(cls)}}
 
