@@ -13,19 +13,49 @@ from appclient.errors import (
 )
 from appclient.opening import connect
 from appclient.state import ConnectionState, StateChange
+from protocol.peer import (
+    BlobDamaged,
+    CallCancelled,
+    CallError,
+    CallTooLarge,
+    ConnectionLost,
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidArguments,
+    InvalidResult,
+    SlowSubscriber,
+    TooManyCalls,
+    UnknownMethod,
+)
+from protocol.wire.errors import Executed
 
 __all__ = [
     "CONNECT_ERRORS",
+    "BlobDamaged",
+    "CallCancelled",
+    "CallError",
+    "CallTooLarge",
     "Client",
     "ClientStatistics",
     "Closed",
     "ConnectError",
+    "ConnectionLost",
     "ConnectionState",
+    "DeadlineExceeded",
+    "Draining",
     "EncryptionDowngrade",
+    "Executed",
     "HandshakeIncomplete",
     "InterfaceMismatch",
+    "InternalError",
+    "InvalidArguments",
+    "InvalidResult",
     "NotConnected",
     "Refused",
+    "SlowSubscriber",
     "StateChange",
+    "TooManyCalls",
+    "UnknownMethod",
     "connect",
 ]

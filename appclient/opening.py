@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ async def connect(
     settings: Settings | Path | str | None = None,
     application: str = "",
     credentials: Mapping[str, object] | None = None,
-    interfaces: Sequence[type[Interface]] = (),
+    interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
 ) -> AsyncIterator[Client]:
     """Connect to an application server.
@@ -88,7 +88,7 @@ async def run_client(
     connector: Connector,
     *,
     settings: Settings,
-    interfaces: Sequence[type[Interface]] = (),
+    interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
 ) -> AsyncIterator[Client]:
     """Run a client on whatever a connector connects to: `connect` without its look-ups, for harnesses."""

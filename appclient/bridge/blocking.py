@@ -226,7 +226,7 @@ def connect(
     settings: Settings | Path | str | None = None,
     application: str = "",
     credentials: Mapping[str, object] | None = None,
-    interfaces: Sequence[type[Interface]] = (),
+    interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
 ) -> BlockingClient:
     """Connect to an application server; arguments and errors as `appclient.connect`.

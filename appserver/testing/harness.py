@@ -93,7 +93,7 @@ async def loopback(
     network: Network | None = None,
     settings: Settings | None = None,
     credentials: Mapping[str, object] | None = None,
-    interfaces: Sequence[type[Interface]] = (),
+    interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
 ) -> AsyncIterator[Client]:
     """Run an application's server and a client of it.
@@ -148,7 +148,7 @@ class LoopbackServer:
         *,
         application: str = "loopback",
         credentials: Mapping[str, object] | None = None,
-        interfaces: Sequence[type[Interface]] = (),
+        interfaces: Sequence[Callable[..., Interface]] = (),
         serve: Sequence[object] = (),
     ) -> AsyncIterator[Client]:
         """Connect a client; arguments as for `appclient.connect`."""

@@ -30,7 +30,8 @@ class Gap:
     """A place in a subscription where events were lost.
 
     Attributes:
-        lost: number of events that were not delivered.
+        lost: number of events that were not delivered, at least: a publisher that was restarted does not
+            know what it had sent before, and then this may be 0.
         sequence: number of the next event, counted per event from the publisher's start.
     """
 
@@ -42,7 +43,7 @@ class EventsLost(Exception):
     """Events were lost; the iteration may go on with the next one.
 
     Attributes:
-        lost: number of events that were not delivered.
+        lost: number of events that were not delivered, at least; see `Gap`.
         sequence: number of the next event.
     """
 
@@ -52,7 +53,8 @@ class EventsLost(Exception):
         self.sequence = sequence
 
     def __str__(self) -> str:
-        return f"{self.lost} events were lost before number {self.sequence}"
+        number = self.lost or "an unknown number of"
+        return f"{number} events were lost before number {self.sequence}"
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,6 +20,7 @@ import trio
 from protocol.interface import Blob, Progress
 from protocol.interface.blob import DEFAULT_READ, BinaryReader, PathLike
 from protocol.peer.errors import BlobDamaged
+from protocol.peer.items import iterate_in_thread
 from protocol.peer.pending import Incoming
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
@@ -189,6 +190,10 @@ class ReceivedBlob(Blob):
                 yield piece
         if not self.offset:  # the hash is of the whole content
             self._check(digest.digest(), position)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate in a handler's worker thread; on the loop this raises LocalProtocolError."""
+        return iterate_in_thread(self)
 
     async def read(self, limit: int = DEFAULT_READ) -> bytes:
         """Take the whole content into memory.

@@ -6,7 +6,7 @@ that the client, whose connections come and go, and a handler that calls back on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -18,7 +18,7 @@ from protocol.interface.blob import PathLike
 from protocol.peer.background import open_background
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.errors import CallTooLarge
-from protocol.peer.items import ReceivedStream, send_items
+from protocol.peer.items import ReceivedStream, iterate_in_thread, send_items
 from protocol.peer.peer import Peer
 from protocol.peer.pending import Incoming, PendingCall
 from protocol.peer.subscriptions import EventQueue, RemoteSubscription
@@ -227,6 +227,9 @@ class CalledStream(Stream[T]):
                 f"{self._method.qualified} takes a stream too: open it with `async with`"
             )
         return self._iterate()
+
+    def __iter__(self) -> Iterator[T]:
+        return iterate_in_thread(self)
 
     async def _iterate(self) -> AsyncIterator[T]:
         async with self:

@@ -30,7 +30,7 @@ from protocol.peer.coroutines import run_until_done
 from protocol.peer.items import ReceivedStream, send_items
 from protocol.peer.pending import Incoming
 from protocol.peer.replies import Refusal
-from protocol.peer.service import Handler, Runs
+from protocol.peer.service import Handler
 from protocol.wire import codes
 from protocol.wire.codec import PACK_ERRORS, new_packer, unpack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed
@@ -223,7 +223,7 @@ class Dispatcher:
             self._hand_over(worker, call)
 
         try:
-            if handler.runs is Runs.ON_LOOP and method.gives is Channel.NONE:
+            if handler.is_plain:
                 coroutine = handler.function(*args, **kwargs)
             else:
                 coroutine = self._run_other(handler, call, args, kwargs)
@@ -273,19 +273,21 @@ class Dispatcher:
         return Refusal(codes.INVALID_RESULT, str(finding), Executed.YES)
 
     async def _run_other(self, handler: Handler, call: CallReceived, args: list[Any], kwargs: Any) -> object:
-        """Run a handler that is not simply `async def` with a value: threads, streams and blobs."""
-        if handler.runs is Runs.IN_THREAD:
-            return await trio.to_thread.run_sync(
+        """Run a handler that is not simply `async def` with values: threads, streams and blobs."""
+        if handler.method.takes is Channel.BYTES:
+            await self._incoming[call.stream].wait_head()  # its size and name, for the handler to judge by
+        if handler.asynchronous:
+            result = await handler.function(*args, **kwargs)
+        else:
+            result = await trio.to_thread.run_sync(
                 lambda: handler.function(*args, **kwargs), limiter=self._limiter
             )
-        result = handler.function(*args, **kwargs)
-        if handler.runs is Runs.ON_LOOP:
-            result = await result
-        if handler.method.gives is Channel.VALUES:
-            await self._send_stream(handler, call.stream, result)
-        else:
-            await self._send_blob(handler, call, result)
-        return None
+        match handler.method.gives:
+            case Channel.VALUES:
+                await self._send_stream(handler, call.stream, result)
+            case Channel.BYTES:
+                await self._send_blob(handler, call, result)
+        return result
 
     async def _send_stream(self, handler: Handler, stream: int, result: object) -> None:
         converter = handler.method.give_item

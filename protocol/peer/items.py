@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -16,7 +16,7 @@ from protocol.interface import Converter, InvalidValue, Stream
 from protocol.peer.pending import Incoming
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
-from protocol.wire.errors import CodecError, ErrorInfo, Executed
+from protocol.wire.errors import CodecError, ErrorInfo, Executed, LocalProtocolError
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
@@ -97,5 +97,32 @@ class ReceivedStream(Stream[T]):
             raise self._peer.to_exception(info, self._incoming.method) from exc
         return value
 
+    def __iter__(self) -> Iterator[T]:
+        """Iterate in a handler's worker thread; on the loop this raises LocalProtocolError."""
+        return iterate_in_thread(self)
+
     async def aclose(self) -> None:
         """Nothing to do: the call that the stream belongs to ends it."""
+
+
+def iterate_in_thread(items: AsyncIterable[T]) -> Iterator[T]:
+    """Iterate over what arrives on the loop from one of its worker threads, where `def` handlers run.
+
+    Raises:
+        LocalProtocolError: this is the loop's own thread, which `for` would block.
+    """
+    if trio.lowlevel.in_trio_run():
+        raise LocalProtocolError("this is asynchronous: iterate over it with `async for`")
+    return _iterate_in_thread(aiter(items))
+
+
+def _iterate_in_thread(items: AsyncIterator[T]) -> Iterator[T]:
+    while (item := trio.from_thread.run(_next_or_end, items)) is not _END:
+        yield item
+
+
+_END: Any = object()
+
+
+async def _next_or_end(items: AsyncIterator[Any]) -> Any:
+    return await anext(items, _END)

@@ -36,16 +36,15 @@ class ErrorTable:
     """The registered exception classes of the interfaces that one side serves and uses."""
 
     def __init__(self, contracts: Iterable[Contract] = ()) -> None:
+        self._contracts: dict[str, Contract] = {}
         self._by_code: dict[str, ErrorSpec] = {}
-        self._by_kind: dict[type[BaseException], ErrorSpec] = {}
         for contract in contracts:
             self.add(contract)
 
     def add(self, contract: Contract) -> None:
         """Take a contract's classes in."""
-        for spec in contract.errors.values():
-            self._by_code[spec.code] = spec
-            self._by_kind[spec.kind] = spec
+        self._contracts[contract.name] = contract
+        self._by_code.update(contract.errors)
 
     def to_info(self, error: BaseException, method: str) -> ErrorInfo:
         """What the other side is told of a handler's exception.
@@ -63,7 +62,8 @@ class ErrorTable:
         if isinstance(error, BaseExceptionGroup):
             causes = tuple(self.to_info(cause, method) for cause in error.exceptions)
             return ErrorInfo(codes.GROUP, error.message, Executed.YES, causes=causes)
-        spec = next((self._by_kind[kind] for kind in type(error).__mro__ if kind in self._by_kind), None)
+        contract = self._contracts.get(method.partition(".")[0])
+        spec = contract.error_for(error) if contract is not None else None
         if spec is not None:
             try:
                 return ErrorInfo(spec.code, str(error), Executed.YES, data=pack(spec.encode(error)))

@@ -6,7 +6,6 @@ call. It knows nothing of connections.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,24 +18,22 @@ from protocol.peer.topics import Topic, TopicTable
 from protocol.wire.envelope import InterfaceOffer
 
 
-class Runs(enum.Enum):
-    """How a handler runs."""
-
-    ON_LOOP = "on_loop"
-    """`async def`: on the event loop, in the task that read the call while it does not wait."""
-    IN_THREAD = "in_thread"
-    """`def`: in a worker thread."""
-    AS_SOURCE = "as_source"
-    """`def` that returns a Stream or a Blob: on the loop, for it only builds it; its source does the work."""
-
-
 @attrs.frozen
 class Handler:
-    """One method and what implements it."""
+    """One method and what implements it.
+
+    Attributes:
+        method: of the contract.
+        function: the bound method of the implementation.
+        asynchronous: `async def`: it runs on the event loop, in the task that read the call while it does
+            not wait. Otherwise it runs in a worker thread.
+        is_plain: it is asynchronous and takes and gives nothing but values: calling it is all there is to do.
+    """
 
     method: Method
     function: Callable[..., Any]
-    runs: Runs
+    asynchronous: bool
+    is_plain: bool
 
 
 class Service:
@@ -77,13 +74,9 @@ class Service:
         self.errors.add(contract)
         for name, method in contract.methods.items():
             function = bound.handlers[name]
-            if name in bound.asynchronous:
-                runs = Runs.ON_LOOP
-            elif method.gives is Channel.NONE:
-                runs = Runs.IN_THREAD
-            else:
-                runs = Runs.AS_SOURCE
-            self._handlers[method.qualified] = Handler(method, function, runs)
+            asynchronous = name in bound.asynchronous
+            is_plain = asynchronous and method.gives is Channel.NONE and method.takes is not Channel.BYTES
+            self._handlers[method.qualified] = Handler(method, function, asynchronous, is_plain)
         for spec in contract.events.values():
             self.topics.add(Topic(spec))
 
