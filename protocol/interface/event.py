@@ -63,7 +63,7 @@ class EventPolicy:
 
     Attributes:
         kind: `queue` keeps `limit` events, then drops the oldest and says so with a `Gap`; `latest` keeps the
-            newest event of each key; `disconnect` ends the subscriber's connection at `limit`.
+            newest event of each key; `disconnect` ends the subscription at `limit`.
         key: name of the value's field by which `latest` tells events apart, None otherwise.
         limit: events (with `latest`: keys) that wait for one subscriber.
     """
