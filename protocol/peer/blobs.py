@@ -13,7 +13,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import trio
 
@@ -177,19 +177,7 @@ class ReceivedBlob(Blob):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate over the pieces as they arrive; a damaged or cut blob raises at its end."""
-        return self._checked()
-
-    async def _checked(self) -> AsyncGenerator[bytes, None]:
-        await self._open(0)
-        digest = hashlib.sha256()
-        position = self.offset
-        async with aclosing(self._pieces()) as pieces:
-            async for piece in pieces:
-                digest.update(piece)
-                position += len(piece)
-                yield piece
-        if not self.offset:  # the hash is of the whole content
-            self._check(digest.digest(), position)
+        return _CheckedPieces(self)
 
     def __iter__(self) -> Iterator[bytes]:
         """Iterate in a handler's worker thread; on the loop this raises LocalProtocolError."""
@@ -207,12 +195,11 @@ class ReceivedBlob(Blob):
         pieces: list[bytes] = []
         size = 0
         try:
-            async with aclosing(self._checked()) as checked:
-                async for piece in checked:
-                    size += len(piece)
-                    if size > limit:
-                        raise self._damaged(f"it has more than {limit} bytes (the limit given to read)")
-                    pieces.append(piece)
+            async for piece in _CheckedPieces(self):
+                size += len(piece)
+                if size > limit:
+                    raise self._damaged(f"it has more than {limit} bytes (the limit given to read)")
+                pieces.append(piece)
         finally:
             await self.aclose()
         return b"".join(pieces)
@@ -238,7 +225,7 @@ class ReceivedBlob(Blob):
         partial = target.with_name(target.name + PARTIAL)
         held = await trio.to_thread.run_sync(_length, partial) if resume else 0
         try:
-            await self._open(held)
+            await self.open_at(held)
             if self.offset > held:
                 raise self._damaged(f"it begins at byte {self.offset}, and {partial.name} has {held} bytes")
             try:
@@ -264,43 +251,78 @@ class ReceivedBlob(Blob):
                 await trio.to_thread.run_sync(_append, file, digest, data)
 
             try:
-                async with aclosing(self._pieces()) as pieces:
-                    async for piece in pieces:
-                        held.append(piece)
-                        waiting += len(piece)
-                        position += len(piece)
-                        if waiting >= CHUNK:
-                            await store()
-                            if progress is not None:
-                                progress(position, self.size)
+                while (piece := await self.next_piece()) is not None:
+                    held.append(piece)
+                    waiting += len(piece)
+                    position += len(piece)
+                    if waiting >= CHUNK:
+                        await store()
+                        if progress is not None:
+                            progress(position, self.size)
             finally:
                 if held:
                     with trio.CancelScope(shield=True):
                         await store()
-            self._check(digest.digest(), position)
+            self.check(digest.digest(), position)
             await trio.to_thread.run_sync(_synchronise, file)
             if progress is not None:
                 progress(position, self.size)
         finally:
             file.close()
 
-    async def _open(self, offset: int) -> None:
+    async def open_at(self, offset: int) -> None:
         """Have the head; a download asks for its offset here."""
         await self._incoming.wait_head()
 
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        while (piece := await self._incoming.get()) is not None:
-            yield piece
-        if self._incoming.error is not None:
+    async def next_piece(self) -> bytes | None:
+        """The next piece as it arrived; None at the end, which says nothing of the content yet."""
+        piece = await self._incoming.get()
+        if piece is None and self._incoming.error is not None:
             raise self._peer.to_exception(self._incoming.error, self._incoming.method)
+        return piece
 
-    def _check(self, digest: bytes, position: int) -> None:
+    def check(self, digest: bytes, position: int) -> None:
+        """Compare what arrived with what the sender says it sent.
+
+        Args:
+            digest: SHA-256 of the whole content.
+            position: bytes of the whole content.
+
+        Raises:
+            BlobDamaged: they differ.
+        """
         trailer = self._incoming.trailer
         if trailer.get("size") != position or trailer.get("sha256") != digest:
             raise self._damaged(f"{position} bytes arrived that are not what was sent")
 
     def _damaged(self, text: str) -> BlobDamaged:
         return BlobDamaged(ErrorInfo(codes.BLOB_DAMAGED, text, Executed.MAYBE), self._incoming.method)
+
+
+class _CheckedPieces:
+    """The iterator of a received blob. Not a generator, which somebody would have to close."""
+
+    def __init__(self, blob: ReceivedBlob) -> None:
+        self._blob = blob
+        self._digest = hashlib.sha256()
+        self._position: int | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        blob = self._blob
+        if self._position is None:
+            await blob.open_at(0)
+            self._position = blob.offset
+        piece = await blob.next_piece()
+        if piece is None:
+            if not blob.offset:  # the hash is of the whole content
+                blob.check(self._digest.digest(), self._position)
+            raise StopAsyncIteration
+        self._digest.update(piece)
+        self._position += len(piece)
+        return piece
 
 
 def _length(path: Path) -> int:

@@ -261,10 +261,22 @@ class CalledBlob(ReceivedBlob):
         self._stream = 0
 
     async def __aenter__(self) -> Self:
-        await self._open(0)
+        try:
+            await self.open_at(0)
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
-    async def _open(self, offset: int) -> None:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return super().__aiter__() if self._stream else self._iterate()
+
+    async def _iterate(self) -> AsyncIterator[bytes]:
+        async with self:
+            async for piece in super().__aiter__():
+                yield piece
+
+    async def open_at(self, offset: int) -> None:  # noqa: D102 - as ReceivedBlob's
         if not self._stream:
             self._peer = await self._connections.wait_peer(self._method)
             await self._peer.wait_slot()

@@ -27,6 +27,7 @@ from protocol.peer import builtins
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.context import Call, current
 from protocol.peer.coroutines import run_until_done
+from protocol.peer.errors import ConnectionLost
 from protocol.peer.items import ReceivedStream, send_items
 from protocol.peer.pending import Incoming
 from protocol.peer.replies import Refusal
@@ -252,6 +253,8 @@ class Dispatcher:
             if failed is None:
                 raise error
             error = failed
+        if self._peer.ended and isinstance(error, ConnectionLost):
+            return  # nobody is there to be told, and nothing is wrong here
         self._connection.send_error(call.stream, self._peer.service.errors.to_info(error, call.method))
         if cancelled is not None:
             raise cancelled

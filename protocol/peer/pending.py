@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from protocol.wire import codes
-from protocol.wire.errors import ErrorInfo
+from protocol.wire.errors import ErrorInfo, Executed
 
 
 class PendingCall:
@@ -103,8 +103,9 @@ class Incoming:
 
     def settle(self, outcome: bytes | ErrorInfo) -> None:
         """Take note of the failure of the call (a RESULT here is a failure too: items were due)."""
-        if isinstance(outcome, ErrorInfo):
-            self.error = outcome
+        if not isinstance(outcome, ErrorInfo):
+            outcome = ErrorInfo(codes.INVALID_RESULT, "a value came instead of items", Executed.YES)
+        self.error = outcome
         self.ended = True
         self._wake()
 
