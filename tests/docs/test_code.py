@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import trio
 from appserver import open_server
 from appserver.testing import loopback
 from protocol.settings import ClientServerSettings, Settings
+from tests.conftest import ErrorLog
 from tests.docs.pages import PAGES, ROOT, Block, blocks
 from tests.docs.running import document, run
 
@@ -31,27 +31,29 @@ def test_python_blocks_compile(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-async def test_modules_and_their_tests_run(page: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_modules_and_their_tests_run(page: Path) -> None:
     with document(_with_guide(page)) as defined:
         for name, value in list(vars(defined).items()):
             if name.startswith("test_") and inspect.iscoroutinefunction(value):
                 with trio.fail_after(20):
                     await value()
-    caplog.clear()
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-async def test_client_blocks_run_on_the_harness(page: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_client_blocks_run_on_the_harness(page: Path, error_log: ErrorLog) -> None:
     wanted = [block for block in blocks(page) if block.kind == "client"]
     if not wanted:
         return
-    with document(_with_guide(page)) as defined, caplog.at_level(logging.CRITICAL):
+    with document(_with_guide(page)) as defined:
         async with loopback(defined.app) as client:
             namespace: dict[str, Any] = {**vars(defined), "client": client}
             namespace["orders"] = client.use(defined.Orders)
             for block in wanted:
                 with trio.fail_after(20):
                     await run(block, namespace)
+    assert len(error_log.take("handler failed")) <= 1, (
+        "the guide shows how such a failure looks to the caller"
+    )
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
