@@ -322,7 +322,8 @@ class Client:
             reason: why the last connection ended.
             first: seconds that the server asked to wait before the first try.
         """
-        with trio.CancelScope() as self._retrying:
+        with trio.CancelScope() as scope:
+            self._retrying = scope
             while not self._closing:
                 delay = self._backoff.next() if first is None else first
                 first = None
@@ -332,7 +333,7 @@ class Client:
                 )
                 await trio.sleep(delay)
                 try:
-                    return await self.open()
+                    established = await self.open()
                 except Refused as exc:
                     if exc.retry_after is None:
                         self._fail(exc)
@@ -346,6 +347,10 @@ class Client:
                 except Exception as exc:  # the certificate or the interface: trying again will not help
                     self._fail(exc)
                     return None
+                else:
+                    if not scope.cancel_called:
+                        return established
+                    established.transport.abort()  # closed in the moment in which the server said welcome
         return None
 
     def close(self) -> None:

@@ -57,8 +57,7 @@ class Relay:
     def reset(self) -> None:
         """Reset all connections, on both sides."""
         for stream in self._open:
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            stream.socket.close()
+            _reset(stream)
         self._open.clear()
 
     async def carry(self, near: trio.SocketStream) -> None:
@@ -100,8 +99,17 @@ class Relay:
                     await trio.sleep_until(free_at)
             await self._flowing.wait()
             await sink.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except trio.BrokenResourceError:  # a reset is passed on as one
+            _reset(source)
+            _reset(sink)
+        except trio.ClosedResourceError:
             pass
+
+
+def _reset(stream: trio.SocketStream) -> None:
+    with contextlib.suppress(OSError):
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.socket.close()
 
 
 @contextlib.asynccontextmanager

@@ -7,15 +7,25 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
 from appclient import Client, ConnectionState
+from appclient.connecting import Connector, Established
 from protocol import Blob, Stream
 from protocol.peer import CallError
 from protocol.wire.errors import Executed
 from tests.system.application import Desk, Note
-from tests.system.processes import ROOT, ServerProcess, client_of, client_resources, environment, serving
+from tests.system.processes import (
+    QUICK,
+    ROOT,
+    ServerProcess,
+    client_of,
+    client_resources,
+    environment,
+    serving,
+)
 from tests.system.relay import Relay, open_relay
 
 CALLS = 40
@@ -207,3 +217,41 @@ async def test_a_killed_client_leaves_nothing_behind_on_the_server(tmp_path: Pat
             server.terminate()
             with trio.fail_after(5):  # no handler of the killed client is waited for
                 assert await server.wait() == 0
+
+
+async def test_a_client_that_is_closed_while_it_reconnects_ends_at_once(tmp_path: Path) -> None:
+    slow = attrs.evolve(QUICK, reconnect_first=600.0, reconnect_most=600.0)
+    with trio.fail_after(30):
+        async with serving(tmp_path) as server:
+            async with client_of(server, timeouts=slow) as client:
+                server.kill()
+                await client.wait_state(ConnectionState.RECONNECTING)
+                scope = trio.CancelScope(deadline=trio.current_time() + 1)
+            assert trio.current_time() < scope.deadline
+            assert client.state is ConnectionState.CLOSED
+
+
+async def test_a_client_that_is_closed_just_when_it_is_welcome_again_leaves_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    establish = Connector.establish
+    clients: list[Client] = []
+
+    async def establish_and_close(self: Connector) -> Established:
+        established = await establish(self)
+        for client in clients:
+            client.close()
+        return established
+
+    monkeypatch.setattr(Connector, "establish", establish_and_close)
+    with trio.fail_after(10):
+        async with (
+            serving(tmp_path) as server,
+            open_relay(server.port) as relay,
+            client_of(server, via=relay.port) as client,
+        ):
+            clients.append(client)
+            relay.reset()
+            await client.wait_state(ConnectionState.CLOSED)
+            await server.wait_log(lambda line: line["event"] == "client left", 2)
+            assert relay.connections == 2
