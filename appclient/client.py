@@ -211,8 +211,9 @@ class Client:
     async def subscribe(self, queue: EventQueue) -> None:
         """Attach a subscription to this connection and all later ones."""
         peer = await self.wait_peer(queue.spec)
-        self._subscriptions.append(queue)
+        peer.check_open(queue.spec.qualified)
         queue.attach(peer)
+        self._subscriptions.append(queue)
 
     def unsubscribe(self, queue: EventQueue) -> None:
         """End a subscription."""

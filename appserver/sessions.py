@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import attrs
 
-from protocol.interface import Interface, make_proxy
+from protocol.interface import Interface, contract_of, make_proxy
 from protocol.peer import OnePeer, Peer, PeerCaller, PeerStatistics
 from protocol.transport import Security
 from protocol.wire.errors import GoawayCode
@@ -75,6 +75,7 @@ class Session:
         Args:
             cls: the contract class.
         """
+        self.peer.service.errors.add(contract_of(cls))  # type: ignore[arg-type]
         return make_proxy(cls, PeerCaller(OnePeer(self.peer)))
 
     def kick(self, text: str) -> None:

@@ -317,6 +317,8 @@ class OnePeer:
 
     async def subscribe(self, queue: EventQueue) -> None:
         """Subscribe on it."""
+        self._peer.check_open(queue.spec.qualified)
+        queue.lasting = False
         queue.attach(self._peer)
 
     def unsubscribe(self, queue: EventQueue) -> None:

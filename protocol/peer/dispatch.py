@@ -93,6 +93,12 @@ class Dispatcher:
         """Where the items of a stream go that the other side opened."""
         return self._incoming.get(stream)
 
+    def fail_incoming(self, error: ErrorInfo) -> None:
+        """End what handlers receive: the connection is over, and one that shields itself would wait for ever."""
+        for incoming in self._incoming.values():
+            if not incoming.ended:
+                incoming.settle(error)
+
     def cancel(self, stream: int) -> None:
         """Cancel the handler of a call."""
         worker = self._running.get(stream)

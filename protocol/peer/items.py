@@ -6,6 +6,7 @@ Receiving gives each packed item to the converter that its method's annotation m
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREAD_BATCH = 64
-"""Items that one visit to a worker thread takes from a blocking generator."""
+THREAD_SECONDS = 0.005
+"""A visit to a worker thread takes so many items of a blocking generator, or as many as come in this time."""
 
 
 async def iterate(source: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
@@ -37,12 +39,22 @@ async def iterate(source: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
         async for item in source:
             yield item
     elif isinstance(source, Iterator):
-        while batch := await trio.to_thread.run_sync(list, islice(source, THREAD_BATCH)):
+        while batch := await trio.to_thread.run_sync(_take_batch, source):
             for item in batch:
                 yield item
     else:
         for item in source:
             yield item
+
+
+def _take_batch(source: Iterator[T]) -> list[T]:
+    batch = []
+    until = time.monotonic() + THREAD_SECONDS
+    for item in islice(source, THREAD_BATCH):
+        batch.append(item)
+        if time.monotonic() > until:
+            break
+    return batch
 
 
 async def send_items(peer: Peer, stream: int, source: Stream[object], converter: Converter) -> None:

@@ -119,6 +119,7 @@ class Peer:
         self._answered = trio.Event()
         self._idle = trio.Event()
         self._scope = trio.CancelScope()
+        self._left_unsent = False
 
     async def run(self, events: Sequence[Event] = ()) -> str:
         """Serve the connection until it ends.
@@ -138,7 +139,6 @@ class Peer:
                     nursery.cancel_scope.cancel()
         finally:
             self.end("the connection was closed here")
-            self._fail_calls()
             self.service.topics.forget(self)
             with trio.move_on_after(1) as scope:
                 scope.shield = True
@@ -155,13 +155,17 @@ class Peer:
     async def _say_goodbye(self) -> None:
         """Send what waits (a GOAWAY with the reason), as far as the transport still takes it."""
         with contextlib.suppress(TransportError, PeerTooSlow):
-            await self._writer.drain()
+            await self._writer.drain(control_only=self._left_unsent)
 
     def end(self, reason: str) -> None:
-        """End the connection; the first reason counts."""
+        """End the connection; the first reason counts. Open calls have their outcome at once.
+
+        Handlers are cancelled, and may take their time to end: nobody else waits for them.
+        """
         if not self.ended:
             self.ended = True
             self.reason = reason
+            self._fail_calls()
             self._scope.cancel()
 
     def leave(self, code: GoawayCode, text: str, **hints: Any) -> None:
@@ -267,6 +271,7 @@ class Peer:
         connection = self.connection
         connection.close()
         unsent = connection.unsent_calls()
+        self._left_unsent = bool(unsent)  # what is said not to have run must not leave any more
         streams = connection.streams
         for stream, owner in list(streams.opened.items()):
             executed = Executed.NO if stream in unsent else Executed.MAYBE
@@ -276,6 +281,7 @@ class Peer:
                 owner.settle(self._lost(Executed.MAYBE))
         streams.opened.clear()
         streams.subscriptions.clear()
+        self._dispatcher.fail_incoming(self._lost(Executed.MAYBE))
         for waiting in self._credit.values():
             waiting.set()
         self._credit.clear()

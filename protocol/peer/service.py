@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from protocol.interface import Bound, Channel, Contract, Interface, Method, bind_implementation
+from protocol.interface import Bound, Channel, Contract, ContractError, Interface, Method, bind_implementation
 from protocol.peer.replies import ErrorTable
 from protocol.peer.topics import Topic, TopicTable
 from protocol.wire.envelope import InterfaceOffer
@@ -69,7 +69,7 @@ class Service:
     def _add(self, bound: Bound) -> None:
         contract = bound.contract
         if contract.name in self._contracts:
-            raise ValueError(f"the interface {contract.name} is served already")
+            raise ContractError(f"the interface {contract.name} is served already")
         self._contracts[contract.name] = contract
         self.errors.add(contract)
         for name, method in contract.methods.items():

@@ -28,10 +28,16 @@ class EventQueue:
 
     Args:
         spec: the event.
+
+    Attributes:
+        error: why the subscription has ended, or None.
+        confirmed: set once the publisher has taken it, or it has ended.
+        lasting: it goes on with the next connection when this one is lost.
     """
 
     def __init__(self, spec: EventSpec) -> None:
         self.spec = spec
+        self.lasting = True
         self.error: BaseException | None = None
         self._items: deque[tuple[Peer, int, bytes, int] | Gap] = deque()
         self._changed = trio.Event()
@@ -82,7 +88,7 @@ class EventQueue:
         """Take the end of the subscription on this connection."""
         assert isinstance(outcome, ErrorInfo)
         peer, self._peer = self._peer, None
-        if outcome.code != ConnectionLost.CODE and peer is not None:
+        if peer is not None and not (self.lasting and outcome.code == ConnectionLost.CODE):
             self.fail(peer.to_exception(outcome, self.spec.qualified))
 
     def fail(self, error: BaseException) -> None:

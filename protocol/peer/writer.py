@@ -110,8 +110,15 @@ class Writer:
                 self._blocked = False
                 self.flush()
 
-    async def drain(self) -> None:
-        """Write all that waits, from a task of its own after `run` has ended."""
+    async def drain(self, *, control_only: bool = False) -> None:
+        """Write what waits, from a task of its own after `run` has ended.
+
+        Args:
+            control_only: of what is still queued, only what leaves before all messages.
+        """
+        if control_only:
+            self._rest = bytes(self._rest) + self._pull(0)
+            self._pull = _nothing
         self._blocked = False
         self.flush()
         while self._blocked:
@@ -127,3 +134,7 @@ class Writer:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+def _nothing(most: int = 0) -> bytes:
+    return b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import attrs
 import pytest
@@ -42,6 +42,25 @@ async def test_a_generator_that_blocks_is_iterated_in_a_thread(patient_clock: Cl
 
     async with open_rig() as rig:
         assert await rig.desk.total(Stream(numbers())) == sum(range(200))
+
+
+async def test_handlers_in_threads_send_and_receive_streams(patient_clock: Clock) -> None:
+    async with open_rig() as rig:
+        handlers = rig.server.server.application.service._handlers
+
+        def count(first: int, many: int) -> Stream[int]:
+            return Stream(range(first, first + many))
+
+        def total(numbers: Stream[int]) -> int:
+            return sum(numbers)
+
+        functions: dict[str, Callable[..., object]] = {"Desk.count": count, "Desk.total": total}
+        for name, function in functions.items():
+            handlers[name] = attrs.evolve(
+                handlers[name], function=function, asynchronous=False, is_plain=False
+            )
+        assert [number async for number in rig.desk.count(1, 3)] == [1, 2, 3]
+        assert await rig.desk.total(Stream(range(300))) == sum(range(300))
 
 
 async def test_leaving_a_stream_early_stops_its_source(autojump_clock: Clock) -> None:

@@ -1,0 +1,216 @@
+"""Events: the three policies, gaps, and subscriptions that outlive a connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from appclient import ConnectionState
+from protocol.interface import EventsLost, Gap, InvalidValue
+from protocol.peer import SlowSubscriber
+from protocol.settings import LimitSettings, Settings
+from protocol.wire.errors import LocalProtocolError
+from tests.protocol.peer.desk import Bell, Desk, Line
+from tests.protocol.peer.rig import Rig, open_rig
+
+Clock = trio.testing.MockClock
+LITTLE = Settings(limits=LimitSettings(stream_credit=50))
+
+
+async def take(subscription: Any, most: int) -> list[Any]:
+    """The next items, as many as come within a second and at most that many."""
+    got: list[Any] = []
+    with trio.move_on_after(1):
+        while len(got) < most:
+            got.append(await anext(subscription))
+    return got
+
+
+async def take_all(subscription: Any, into: list[int]) -> None:
+    """Take items until the subscription ends."""
+    async for item in subscription:
+        into.append(item)
+
+
+async def test_every_subscriber_gets_every_event_in_order(autojump_clock: Clock) -> None:
+    async with open_rig() as rig, rig.server.connect() as other:
+        theirs = other.use(Desk)
+        async with (
+            rig.desk.queued.subscribe() as mine,
+            rig.desk.queued.subscribe() as again,
+            theirs.queued.subscribe() as others,
+        ):
+            for number in range(100):
+                rig.counter.queued.publish(number)
+                await trio.lowlevel.checkpoint()
+            for subscription in (mine, again, others):
+                assert await take(subscription, 100) == list(range(100))
+        await trio.testing.wait_all_tasks_blocked()
+        rig.counter.queued.publish(1)
+        topic = rig.server.server.application.service.topics.get("Desk.queued")
+        assert topic is not None
+        assert topic.subscribers == 0
+        assert [info.connection.subscriptions for info in rig.server.server.session_list()] == [0, 0]
+
+
+async def test_an_event_published_from_a_thread_arrives(patient_clock: Clock) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
+        await trio.to_thread.run_sync(rig.counter.queued.publish, 5)
+        assert await take(numbers, 1) == [5]
+
+
+async def test_a_wrong_event_is_the_publishers_error_and_reaches_nobody(autojump_clock: Clock) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
+        with pytest.raises(InvalidValue, match="event: expected int, got str"):
+            rig.counter.queued.publish("five")  # type: ignore[arg-type]
+        rig.counter.queued.publish(6)
+        assert await take(numbers, 1) == [6]
+
+
+async def test_a_queue_drops_its_oldest_and_says_how_many(autojump_clock: Clock) -> None:
+    async with open_rig(settings=LITTLE) as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
+        for number in range(1000):
+            rig.counter.queued.publish(number)
+        await trio.sleep(1)
+        got = await take(numbers, 1000)
+        values = [item for item in got if not isinstance(item, Gap)]
+        gaps = [item for item in got if isinstance(item, Gap)]
+        assert values[-1] == 999
+        assert values == sorted(values)
+        assert len(gaps) == 1
+        assert len(values) + gaps[0].lost == 1000
+        position = got.index(gaps[0])
+        assert got[position + 1] == gaps[0].sequence - 1  # events are numbered from 1
+
+
+async def test_without_gaps_a_loss_is_raised_and_the_iteration_goes_on(autojump_clock: Clock) -> None:
+    async with open_rig(settings=LITTLE) as rig, rig.desk.queued.subscribe() as numbers:
+        for number in range(1000):
+            rig.counter.queued.publish(number)
+        got: list[int] = []
+        lost = 0
+        while not got or got[-1] != 999:
+            try:
+                got.append(await anext(aiter(numbers)))
+            except EventsLost as exc:
+                lost += exc.lost
+        assert len(got) + lost == 1000
+
+
+async def test_latest_keeps_the_newest_of_each_key(autojump_clock: Clock) -> None:
+    async with open_rig(settings=LITTLE) as rig, rig.desk.changed.subscribe(gaps=True) as lines:
+        for step in range(500):
+            rig.counter.changed.publish(Line(step % 3, str(step)))
+        got = await take(lines, 500)
+        assert len(got) < 100
+        assert {line.number: line.text for line in got} == {2: "497", 0: "498", 1: "499"}
+
+
+async def test_disconnect_ends_the_subscription_by_name(autojump_clock: Clock) -> None:
+    async with open_rig(settings=LITTLE) as rig, rig.desk.strict.subscribe() as numbers:
+        for number in range(1000):
+            rig.counter.strict.publish(number)
+        await trio.sleep(1)
+        got: list[int] = []
+        with pytest.raises(SlowSubscriber):
+            await take_all(numbers, got)
+        assert got == list(range(len(got)))
+        assert len(got) >= 5
+        assert await rig.desk.echo(1) == 1
+    async with open_rig() as rig, rig.desk.strict.subscribe() as numbers:
+        rig.counter.strict.publish(1)
+        assert await take(numbers, 1) == [1]
+
+
+async def test_a_subscriber_that_does_not_read_slows_neither_publisher_nor_calls(
+    autojump_clock: Clock,
+) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe(gaps=True):
+        rig.network.link.to_client.hold()
+        for number in range(20_000):
+            rig.counter.queued.publish(number)
+        (session,) = rig.server.server.session_list()
+        assert session.connection.pending_output < 200_000
+
+
+async def lose_connection(rig: Rig) -> None:
+    """Cut, and wait until the client is back."""
+    rig.network.link.cut()
+    await rig.client.wait_state(ConnectionState.RECONNECTING)
+    await rig.client.wait_state(ConnectionState.CONNECTED)
+    await trio.sleep(0.1)
+
+
+async def test_a_subscription_goes_on_after_a_lost_connection_and_names_the_gap(
+    autojump_clock: Clock,
+) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
+        rig.counter.queued.publish(0)
+        await trio.sleep(0.1)
+        rig.network.link.cut()
+        await trio.sleep(0.1)
+        for number in range(1, 8):
+            rig.counter.queued.publish(number)
+        await trio.sleep(5)
+        rig.counter.queued.publish(8)
+        assert await take(numbers, 3) == [0, Gap(7, 9), 8]
+        await lose_connection(rig)
+        rig.counter.queued.publish(9)
+        assert await take(numbers, 2) == [9]  # nothing was lost, nothing is said
+
+
+async def test_the_numbers_of_another_run_of_the_publisher_mean_nothing(autojump_clock: Clock) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
+        for number in range(3):
+            rig.counter.queued.publish(number)
+        assert await take(numbers, 3) == [0, 1, 2]
+        topic = rig.server.server.application.service.topics.get("Desk.queued")
+        assert topic is not None
+        rig.network.link.cut()
+        topic.sequence, topic.epoch = 2, "another"  # as after a restart
+        await trio.sleep(5)
+        rig.counter.queued.publish(7)
+        (gap, value) = await take(numbers, 2)
+        assert isinstance(gap, Gap)
+        assert gap.sequence == 3
+        assert value == 7
+
+
+async def test_one_subscription_too_many_fails_and_leaves_the_client_alive(autojump_clock: Clock) -> None:
+    settings = Settings(limits=LimitSettings(subscriptions=1))
+    async with open_rig(settings=settings) as rig, rig.desk.queued.subscribe() as numbers:
+        with pytest.raises(LocalProtocolError, match="1 subscriptions"):
+            await rig.desk.strict.subscribe().__aenter__()
+        await lose_connection(rig)
+        rig.counter.queued.publish(1)
+        assert await take(numbers, 1) == [1]
+
+
+async def test_the_server_may_subscribe_to_a_client_and_learns_of_its_end(autojump_clock: Clock) -> None:
+    async with open_rig() as rig:
+        (session,) = rig.server.server.sessions
+        bell = session.use(Bell)
+        got: list[int] = []
+        ended: list[BaseException] = []
+
+        async def listen() -> None:
+            try:
+                async with bell.rung.subscribe() as rings:
+                    async for number in rings:
+                        got.append(number)
+            except Exception as exc:
+                ended.append(exc)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await trio.testing.wait_all_tasks_blocked()
+            rig.ringer.rung.publish(3)
+            await trio.sleep(1)
+            assert got == [3]
+            rig.network.link.cut()
+            await trio.sleep(5)
+            assert len(ended) == 1
+            nursery.cancel_scope.cancel()
