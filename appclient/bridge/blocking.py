@@ -21,6 +21,7 @@ does meanwhile. The client may be used from several threads.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -38,7 +39,7 @@ from appclient.client import Client, ClientStatistics
 from appclient.errors import Closed
 from appclient.opening import connect as connect_async
 from appclient.state import ConnectionState, StateChange
-from protocol.interface import Channel, Event, EventSpec, Interface, Method, make_proxy
+from protocol.interface import Channel, Event, EventSpec, Gap, Interface, Method, make_proxy
 from protocol.settings import Settings
 from protocol.transport import Address, Security
 
@@ -47,6 +48,8 @@ InterfaceT = TypeVar("InterfaceT", bound=Interface)
 
 BATCH = 256
 """Items that one visit to the client's thread takes, where so many have arrived."""
+
+logger = logging.getLogger("appclient")
 
 _timeout: ContextVar[float | None] = ContextVar("appclient_timeout", default=None)
 
@@ -112,6 +115,7 @@ class BlockingClient:
 
     def start(self, function: Callable[..., Any], *args: Any) -> Job[Any]:
         """Run an async function in the client's thread without waiting for it."""
+        self._portal.check_thread()
         return self._portal.start(function, *args)
 
     @property
@@ -136,24 +140,42 @@ class BlockingClient:
         finally:
             _timeout.reset(token)
 
-    def listen(self, event: Event[T], callback: Callable[[T], object]) -> Callable[[], None]:
+    def listen(
+        self,
+        event: Event[T],
+        callback: Callable[[T], object],
+        *,
+        on_gap: Callable[[Gap], object] | None = None,
+    ) -> Callable[[], None]:
         """Have a function called with every event, in the client's thread.
 
         Args:
             event: of a proxy, `orders.changed`.
-            callback: must be quick and must not call the server: a desktop app posts to its own loop.
+            callback: must be quick and must not call the server: a desktop app posts to its own loop. What it
+                raises is logged, and the next event comes all the same.
+            on_gap: called where events were lost; without it that is logged as a warning.
 
         Returns:
-            What ends it. Lost events end it too, unless the callback takes `Gap` values, which come
-            in their place.
+            What ends it.
         """
         subscription = event.subscribe(gaps=True)
         assert isinstance(subscription, BlockingSubscription)
         subscription.__enter__()
 
+        def take(item: object) -> None:
+            try:
+                if not isinstance(item, Gap):
+                    callback(cast(T, item))
+                elif on_gap is not None:
+                    on_gap(item)
+                else:
+                    logger.warning("events were lost", extra={"lost": item.lost, "next": item.sequence})
+            except Exception:
+                logger.exception("a callback for events failed")
+
         async def deliver() -> None:
             async for item in subscription.asynchronous:
-                callback(cast(T, item))
+                take(item)
 
         job = self._portal.start(deliver)
 

@@ -183,6 +183,9 @@ class _Held:
             except BaseException as exc:
                 if entered.done():
                     raise
+                if isinstance(exc, trio.Cancelled):
+                    entered.set_exception(PortalClosed("the client was closed"))
+                    raise
                 entered.set_exception(exc)
 
         self._job = self._client.start(hold)

@@ -77,8 +77,7 @@ class Portal:
             TimeoutError: it took longer.
             PortalClosed: the loop has ended.
         """
-        if threading.get_ident() == self._thread.ident:
-            raise RuntimeError("this call blocks the thread that it would need: make it from another one")
+        self.check_thread()
         job = self.start(function, *args, timeout=timeout)
         try:
             return job.result.result()
@@ -86,6 +85,11 @@ class Portal:
             if not job.result.done():  # Ctrl+C while waiting
                 job.cancel()
             raise
+
+    def check_thread(self) -> None:
+        """Raise where waiting for the loop would block the loop: in a callback."""
+        if threading.get_ident() == self._thread.ident:
+            raise RuntimeError("this call blocks the thread that it would need: make it from another one")
 
     def start(
         self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None

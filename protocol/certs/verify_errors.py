@@ -23,7 +23,7 @@ _UNKNOWN_AUTHORITY = {2, 3, 4, 5, 6, 7, 18, 19, 20, 21, 24, 27, 28, 29, 30, 31}
 _WRONG_NAME = {62, 63, 64}
 
 _CERTIFICATE_ALERTS = {
-    "UNKNOWN_CA": "it comes from an authority that the server does not trust",
+    "UNKNOWN_CA": "it comes from an authority that the other side does not trust",
     "CERTIFICATE_EXPIRED": "it has expired",
     "CERTIFICATE_REVOKED": "it was revoked",
     "BAD_CERTIFICATE": "it is not in order",
