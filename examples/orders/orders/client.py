@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import trio
 
-from appclient import Client, ConnectError, ConnectionState, StateChange, connect
+from appclient import CallError, Client, ConnectError, ConnectionLost, ConnectionState, StateChange, connect
 from orders.contract import (
     Attachment,
     LoadReport,
@@ -33,7 +33,6 @@ from orders.contract import (
 from orders.progress import progress_bar
 from protocol import Blob, Gap, Stream
 from protocol.certs import CertificatesError
-from protocol.peer import CallError, ConnectionLost
 from protocol.settings import SettingsError
 from protocol.transport import AddressError, TransportError
 
