@@ -82,7 +82,7 @@ async def test_foreign_clients_are_told_or_closed_and_disturb_nobody(tmp_path: P
             ) as server,
             client_of(server) as client,
         ):
-            before = len(server.log())
+            before = len(await server.wait_log(lambda line: line["event"] == "client connected"))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_go_on_calling, client)
                 for number, foreign in enumerate(cases, start=1):
