@@ -39,7 +39,9 @@ def error_log() -> Iterator[ErrorLog]:
     finally:
         root.removeHandler(log)
         # A command that was run in this process has set up logging to a stream of this test's.
-        root.handlers[:] = [handler for handler in root.handlers if type(handler) is not logging.StreamHandler]
+        root.handlers[:] = [
+            handler for handler in root.handlers if type(handler) is not logging.StreamHandler
+        ]
         root.setLevel(level)
     left = [f"{record.name}: {record.getMessage()} ({record.exc_info})" for record in log.records]
     assert not left, "errors in the log that the test did not announce:\n" + "\n".join(left)
