@@ -32,6 +32,8 @@ from protocol.peer.items import ReceivedStream, send_items
 from protocol.peer.pending import Incoming
 from protocol.peer.replies import Refusal
 from protocol.peer.service import Handler
+from protocol.peer.writer import PeerTooSlow
+from protocol.transport import TransportError
 from protocol.wire import codes
 from protocol.wire.codec import PACK_ERRORS, new_packer, unpack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed
@@ -122,7 +124,10 @@ class Dispatcher:
         worker = _Worker()
         while True:
             with worker.scope:
-                await self._lead(worker)
+                try:
+                    await self._lead(worker)
+                except (TransportError, PeerTooSlow) as exc:
+                    self._peer.end(str(exc))  # now: the nursery may have to wait for handlers
             if not worker.scope_used:  # the connection has ended
                 assert self._nursery is not None
                 self._nursery.cancel_scope.cancel()

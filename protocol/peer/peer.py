@@ -119,7 +119,6 @@ class Peer:
         self._answered = trio.Event()
         self._idle = trio.Event()
         self._scope = trio.CancelScope()
-        self._left_unsent = False
 
     async def run(self, events: Sequence[Event] = ()) -> str:
         """Serve the connection until it ends.
@@ -155,7 +154,7 @@ class Peer:
     async def _say_goodbye(self) -> None:
         """Send what waits (a GOAWAY with the reason), as far as the transport still takes it."""
         with contextlib.suppress(TransportError, PeerTooSlow):
-            await self._writer.drain(control_only=self._left_unsent)
+            await self._writer.drain()
 
     def end(self, reason: str) -> None:
         """End the connection; the first reason counts. Open calls have their outcome at once.
@@ -271,7 +270,8 @@ class Peer:
         connection = self.connection
         connection.close()
         unsent = connection.unsent_calls()
-        self._left_unsent = bool(unsent)  # what is said not to have run must not leave any more
+        if unsent:  # what is said not to have run must not leave any more
+            self._writer.hold_back()
         streams = connection.streams
         for stream, owner in list(streams.opened.items()):
             executed = Executed.NO if stream in unsent else Executed.MAYBE

@@ -15,6 +15,8 @@ from protocol.wire.connection import Connection
 
 STALLED = 1.0
 """Seconds without a byte taken after which too much waiting output ends the connection."""
+SLOW_LINK = 4
+"""So many times the bound may wait for a peer that takes something now and then: memory has an end."""
 
 
 class PeerTooSlow(Exception):
@@ -75,7 +77,8 @@ class Writer:
     def _check_pending(self) -> None:
         """Give up a peer that lets much wait and takes none of it; one on a slow link is left its time."""
         pending = self._connection.pending
-        if pending > self._most_pending and trio.current_time() - self._blocked_since > STALLED:
+        stalled = trio.current_time() - self._blocked_since > STALLED
+        if pending > self._most_pending * (1 if stalled else SLOW_LINK):
             raise PeerTooSlow(
                 f"slow consumer: {pending} bytes wait to be sent, at most {self._most_pending} may "
                 "(limits.pending_output)"
@@ -110,15 +113,13 @@ class Writer:
                 self._blocked = False
                 self.flush()
 
-    async def drain(self, *, control_only: bool = False) -> None:
-        """Write what waits, from a task of its own after `run` has ended.
+    def hold_back(self) -> None:
+        """Of what is still queued, let only leave what goes before all messages: the connection is over."""
+        self._rest = bytes(self._rest) + self._pull(0)
+        self._pull = _nothing
 
-        Args:
-            control_only: of what is still queued, only what leaves before all messages.
-        """
-        if control_only:
-            self._rest = bytes(self._rest) + self._pull(0)
-            self._pull = _nothing
+    async def drain(self) -> None:
+        """Write what waits, from a task of its own after `run` has ended."""
         self._blocked = False
         self.flush()
         while self._blocked:
