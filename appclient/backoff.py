@@ -29,6 +29,10 @@ class Backoff:
         self._delay = min(delay * self._timeouts.reconnect_factor, self._timeouts.reconnect_most)
         return delay * self._random.uniform(1 - JITTER, 1 + JITTER)
 
+    def spread(self, seconds: float) -> float:
+        """What a server asked to wait, and a little more, for it asks all of its clients."""
+        return seconds * self._random.uniform(1, 1 + 2 * JITTER)
+
     def reset(self) -> None:
         """Begin anew: a server has welcomed the client."""
         self._delay = self._timeouts.reconnect_first

@@ -100,11 +100,11 @@ class Client:
             InterfaceMismatch: the server does not have it, or in another major version.
         """
         contract = contract_of(cls)  # type: ignore[arg-type]
-        self._connector.interfaces[contract.name] = contract
         if self._welcome is not None:
             offer = self._connector.check_offered(contract, self._welcome)
             if offer.fingerprint != contract.fingerprint:
                 self._unchecked.add(contract.name)  # the first call asks what differs
+        self._connector.interfaces[contract.name] = contract  # for the next HELLO, which it must not spoil
         self._service.errors.add(contract)
         return make_proxy(cls, self._caller)
 
@@ -123,10 +123,15 @@ class Client:
         return await self._board.wait(*states)
 
     async def states(self) -> AsyncIterator[StateChange]:
-        """Iterate over the changes of the state, beginning with the present one."""
-        yield self._board.current
+        """Iterate over the states, beginning with the present one.
+
+        Whoever is slow misses what came between, never the newest.
+        """
         while True:
-            yield await self._board.wait_change()
+            change = self._board.current
+            yield change
+            if self._board.current is change:
+                await self._board.wait_change()
 
     def on_state(self, listener: Callable[[StateChange], object]) -> None:
         """Have a function called with every change of the state."""
@@ -326,7 +331,7 @@ class Client:
         with trio.CancelScope() as scope:
             self._retrying = scope
             while not self._closing:
-                delay = self._backoff.next() if first is None else first
+                delay = self._backoff.next() if first is None else self._backoff.spread(first)
                 first = None
                 self._board.set(ConnectionState.RECONNECTING, reason, retry_in=delay)
                 logger.info(
@@ -339,7 +344,7 @@ class Client:
                     if exc.retry_after is None:
                         self._fail(exc)
                         return None
-                    reason = str(exc)
+                    reason, first = str(exc), exc.retry_after
                 except (EncryptionRequired, ServerNotEncrypted) as exc:
                     self._fail(exc)
                     return None

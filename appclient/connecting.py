@@ -209,8 +209,12 @@ class Connector:
     async def describe(self, peer: Peer, interface: str | None) -> dict[str, Any]:
         """Ask the server for its interfaces."""
         pending = PendingCall("rpc.describe")
-        peer.open(pending, pack([interface, {}]))
-        outcome = await pending.wait()
+        await peer.wait_slot()
+        stream = peer.open(pending, pack([interface, {}]))
+        try:
+            outcome = await pending.wait()
+        finally:
+            peer.abandon(stream)  # nothing happens where it has its outcome
         if not isinstance(outcome, bytes):
             raise peer.to_exception(outcome, "rpc.describe")
         described: dict[str, Any] = unpack(outcome, peer.connection.limits)

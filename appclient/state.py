@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable
 
 import attrs
 import trio
+
+logger = logging.getLogger("appclient")
 
 
 class ConnectionState(enum.Enum):
@@ -62,7 +65,10 @@ class StateBoard:
         self._changed.set()
         self._changed = trio.Event()
         for listener in self._listeners:
-            listener(change)
+            try:
+                listener(change)
+            except Exception:  # the application's; the connection does not depend on it
+                logger.exception("state listener failed", extra={"state": state.value})
 
     async def wait_change(self) -> StateChange:
         """Wait for the next change."""
