@@ -20,7 +20,6 @@ does meanwhile. The client may be used from several threads.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -111,12 +110,23 @@ class BlockingClient:
         try:
             return self._portal.call(function, *args, timeout=_timeout.get())
         except PortalClosed as exc:
-            raise Closed(str(self._client.address), "this client was closed", "Connect again") from exc
+            raise self.closed() from exc
 
     def start(self, function: Callable[..., Any], *args: Any) -> Job[Any]:
-        """Run an async function in the client's thread without waiting for it."""
+        """Run an async function in the client's thread without waiting for it.
+
+        Raises:
+            Closed: the client was closed.
+        """
         self._portal.check_thread()
-        return self._portal.start(function, *args)
+        try:
+            return self._portal.start(function, *args)
+        except PortalClosed as exc:
+            raise self.closed() from exc
+
+    def closed(self) -> Closed:
+        """What says that this client was closed."""
+        return Closed(str(self._client.address), "this client was closed", "Connect again")
 
     @property
     def timeout(self) -> float | None:
@@ -223,9 +233,11 @@ class BlockingClient:
     def close(self) -> None:
         """End the connection; may be called twice. Calls that wait in other threads fail."""
         self._portal.post(self._life.close)
+        if self._portal.is_own_thread:  # a callback: the loop ends once this one has returned
+            self._running.result.add_done_callback(lambda _: self._portal.close())
+            return
         try:
-            with contextlib.suppress(PortalClosed):
-                self._running.result.result()
+            self._running.wait()
         finally:
             self._portal.close()
 

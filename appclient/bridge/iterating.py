@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -38,6 +38,10 @@ class Runner(Protocol):
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have a function called in the loop."""
+        ...
+
+    def closed(self) -> Exception:
+        """What says that the client was closed."""
         ...
 
     @property
@@ -188,9 +192,16 @@ class _Held:
                     raise
                 entered.set_exception(exc)
 
+        def not_begun(_: object) -> None:
+            with contextlib.suppress(InvalidStateError):
+                entered.set_exception(PortalClosed("the client was closed"))
+
         self._job = self._client.start(hold)
+        self._job.result.add_done_callback(not_begun)  # where the loop ended before its turn came
         try:
             entered.result(self._client.timeout)
+        except PortalClosed as exc:
+            raise self._client.closed() from exc
         except FutureTimeout as exc:
             self._job.cancel()
             raise TimeoutError("it could not be opened in time") from exc
@@ -203,8 +214,7 @@ class _Held:
         job, self._job = self._job, None
         if job is not None and self._leaving is not None:
             self._client.post(self._leaving.set)
-            with contextlib.suppress(PortalClosed):
-                job.result.result()
+            job.wait()
 
 
 _END = object()

@@ -86,9 +86,14 @@ class Portal:
                 job.cancel()
             raise
 
+    @property
+    def is_own_thread(self) -> bool:
+        """Whether this is the loop's thread."""
+        return threading.current_thread() is self._thread  # idents are given out again
+
     def check_thread(self) -> None:
         """Raise where waiting for the loop would block the loop: in a callback."""
-        if threading.get_ident() == self._thread.ident:
+        if self.is_own_thread:
             raise RuntimeError("this call blocks the thread that it would need: make it from another one")
 
     def start(
@@ -119,7 +124,7 @@ class Portal:
     def close(self) -> None:
         """End the loop and its thread; may be called twice, and from the loop's own thread."""
         self.post(self._end)
-        if threading.get_ident() != self._thread.ident:
+        if not self.is_own_thread:
             self._thread.join()
 
     def _end(self) -> None:
@@ -127,7 +132,9 @@ class Portal:
             self._nursery.cancel_scope.cancel()
 
     def _begin(self, job: Job[Any], *args: Any) -> None:
-        if self._nursery is None:
+        if job.result.done():
+            pass  # the loop ended before this job's turn came
+        elif self._nursery is None:
             job.result.set_exception(PortalClosed("the client was closed"))
         else:
             self._nursery.start_soon(self._work, job, *args)
@@ -170,6 +177,12 @@ class Job(Generic[T]):
         self.result: Future[T] = Future()
         self.scope = trio.CancelScope()
         self._portal = portal
+
+    def wait(self) -> None:
+        """Wait until it has ended; the loop's own thread does not, for the job needs it to end."""
+        if not self._portal.is_own_thread:
+            with contextlib.suppress(PortalClosed):
+                self.result.result()
 
     def cancel(self) -> None:
         """Cancel it, from any thread."""
