@@ -128,8 +128,9 @@ class Portal:
             self._thread.join()
 
     def _end(self) -> None:
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        nursery, self._nursery = self._nursery, None  # a job that comes now is told so
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
 
     def _begin(self, job: Job[Any], *args: Any) -> None:
         if job.result.done():
