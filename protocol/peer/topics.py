@@ -117,8 +117,12 @@ class TopicTable:
             InvalidValue: the value is not what the event's annotation says.
         """
         topic = self._topics[spec.qualified]
-        if self._token is None or trio.lowlevel.in_trio_run():
+        here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
+        if self._token is None or here is self._token:
             topic.publish(value)
+        elif here is not None:  # another loop, such as a blocking client's in this process: it must not wait
+            topic.spec.item.encode(value)  # what is wrong with the value is said here
+            self._token.run_sync_soon(topic.publish, value)
         else:
             trio.from_thread.run_sync(topic.publish, value, trio_token=self._token)
 

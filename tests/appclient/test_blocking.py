@@ -292,6 +292,27 @@ def test_a_listener_is_called_and_may_stop_itself(rig: Rig, error_log: ErrorLog)
     assert error_log.take("callback")
 
 
+def test_a_callback_in_another_loops_thread_may_publish(rig: Rig) -> None:
+    threads: list[str] = []
+    got: list[int] = []
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        topic = rig.server.application.service.topics.get("Desk.strict")
+        assert topic is not None
+        original = topic.publish
+
+        def note(value: int) -> None:
+            threads.append(threading.current_thread().name)
+            original(value)
+
+        topic.publish = note  # type: ignore[method-assign]
+        client.listen(desk.strict, got.append)
+        client.listen(desk.queued, rig.counter.strict.publish)
+        rig.portal.call(publish, rig, 7)
+        wait_for(lambda: got == [7])
+    assert threads == ["server"]
+
+
 def test_closing_from_a_callback_does_not_block(rig: Rig) -> None:
     client = rig.connect()
     desk: Any = client.use(Desk)
