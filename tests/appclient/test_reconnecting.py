@@ -61,6 +61,7 @@ async def test_a_connection_that_is_not_welcomed_does_not_reset_the_pauses(autoj
     async with open_rig() as rig:
         told: list[StateChange] = []
         rig.client.on_state(told.append)
+        told.clear()
         rig.network.on_connect = lambda link: link.to_client.cut_after(5)
         rig.network.link.cut()
         await trio.sleep(40)
@@ -136,6 +137,7 @@ async def test_a_server_that_does_not_answer_for_a_while_is_busy(autojump_clock:
     async with open_rig() as rig:
         told: list[State] = []
         rig.client.on_state(lambda change: told.append(change.state))
+        told.clear()
         rig.counter.plans["wait"] = lambda: sleep(20)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(rig.desk.run, "wait")
