@@ -134,7 +134,7 @@ class Client:
                 await self._board.wait_change()
 
     def on_state(self, listener: Callable[[StateChange], object]) -> None:
-        """Have a function called with every change of the state."""
+        """Have a function called with the present state and with every change; what it raises is logged."""
         self._board.listen(listener)
 
     @property
@@ -316,6 +316,7 @@ class Client:
 
     def _fail(self, error: Exception) -> None:
         """Give up for good."""
+        logger.warning("the client gives up", extra={"address": str(self.address), "finding": str(error)})
         self._failure = error
         for queue in self._subscriptions:
             queue.fail(error)

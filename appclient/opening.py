@@ -9,28 +9,31 @@ from pathlib import Path
 
 from appclient.client import Client
 from appclient.connecting import Connector, resolve_address
-from appclient.state import ConnectionState
+from appclient.state import ConnectionState, StateChange
 from protocol.certs import client_resources_folder
 from protocol.interface import Interface
 from protocol.peer import Service
 from protocol.peer.background import open_background
-from protocol.settings import LoadedSettings, Settings, load_settings
+from protocol.settings import (
+    PATH_VARIABLE,
+    LoadedSettings,
+    Settings,
+    load_settings,
+    settings_from_environment,
+)
 from protocol.transport import Address
-
-SETTINGS_VARIABLE = "APPSERVER_SETTINGS"
-"""Names the shared settings file where the program does not."""
 
 
 def _read_settings(settings: Settings | Path | str | None) -> tuple[Settings, LoadedSettings | None]:
     """Settings as given, or read from where it says.
 
-    Without any, the defaults hold (encryption on). The working directory is not looked into unasked:
-    whoever can write there could turn encryption off.
+    Without any, the defaults hold (encryption on) and what the environment overrides. The working directory
+    is not looked into unasked: whoever can write there could turn encryption off.
     """
     if isinstance(settings, Settings):
         return settings, None
-    if settings is None and SETTINGS_VARIABLE not in os.environ:
-        return Settings(), None
+    if settings is None and PATH_VARIABLE not in os.environ:
+        return settings_from_environment(), None
     loaded = load_settings(Path(settings) if settings is not None else None)
     return loaded.settings, loaded
 
@@ -45,6 +48,7 @@ async def connect(
     credentials: Mapping[str, object] | None = None,
     interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
+    on_state: Callable[[StateChange], object] | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to an application server.
 
@@ -59,11 +63,13 @@ async def connect(
             taken from the settings.
         resources: the client's Resources folder, with the certificates it trusts.
         settings: the shared `settings.toml`, or settings. Without, the file that APPSERVER_SETTINGS names,
-            or else the defaults (encryption on); the working directory is not looked into.
+            or else the defaults (encryption on); the working directory is not looked into. Without a settings
+            object, environment variables override what is read.
         application: what this client calls itself in the server's lists.
         credentials: what the application's sign-in takes.
         interfaces: contracts to be checked against the server's before this returns.
         serve: implementations that the server may call back.
+        on_state: called with every change of the state, beginning with `connecting`; see `Client.on_state`.
 
     Raises:
         TransportError: the network failed, or encryption is switched differently: one class for each cause.
@@ -79,7 +85,9 @@ async def connect(
         application=application,
         credentials=credentials or {},
     )
-    async with run_client(connector, settings=read, interfaces=interfaces, serve=serve) as client:
+    async with run_client(
+        connector, settings=read, interfaces=interfaces, serve=serve, on_state=on_state
+    ) as client:
         yield client
 
 
@@ -90,6 +98,7 @@ async def run_client(
     settings: Settings,
     interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
+    on_state: Callable[[StateChange], object] | None = None,
 ) -> AsyncIterator[Client]:
     """Run a client on whatever a connector connects to: `connect` without its look-ups, for harnesses."""
     service = Service()
@@ -98,6 +107,8 @@ async def run_client(
     client = Client(connector, service, settings=settings)
     for cls in interfaces:
         client.use(cls)
+    if on_state is not None:
+        client.on_state(on_state)
     established = await client.open()
     for mismatch in established.mismatches.values():
         await established.transport.aclose()

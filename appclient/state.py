@@ -12,6 +12,9 @@ import trio
 logger = logging.getLogger("appclient")
 
 
+logger = logging.getLogger("appclient")
+
+
 class ConnectionState(enum.Enum):
     """How the connection is."""
 
@@ -51,8 +54,15 @@ class StateBoard:
         self._listeners: list[Callable[[StateChange], object]] = []
 
     def listen(self, listener: Callable[[StateChange], object]) -> None:
-        """Call a function with every change, in the client's loop."""
+        """Call a function with the present state and with every change, in the client's loop."""
         self._listeners.append(listener)
+        self._tell(listener)
+
+    def _tell(self, listener: Callable[[StateChange], object]) -> None:
+        try:
+            listener(self.current)
+        except Exception:  # a screen's bug is no reason to lose the connection
+            logger.exception("a listener for the state failed")
 
     def set(self, state: ConnectionState, reason: str = "", *, retry_in: float | None = None) -> None:
         """Change the state; the end is final."""
@@ -65,10 +75,7 @@ class StateBoard:
         self._changed.set()
         self._changed = trio.Event()
         for listener in self._listeners:
-            try:
-                listener(change)
-            except Exception:  # the application's; the connection does not depend on it
-                logger.exception("state listener failed", extra={"state": state.value})
+            self._tell(listener)
 
     async def wait_change(self) -> StateChange:
         """Wait for the next change."""

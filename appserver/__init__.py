@@ -4,6 +4,7 @@ from appserver.application import Application, NotAuthenticated
 from appserver.context import CurrentCall, current_call
 from appserver.server import Server, ServerStatistics, open_server, serve
 from appserver.sessions import Session, SessionInfo
+from appserver.threads import in_thread
 
 __all__ = [
     "Application",
@@ -14,6 +15,7 @@ __all__ = [
     "Session",
     "SessionInfo",
     "current_call",
+    "in_thread",
     "open_server",
     "serve",
 ]

@@ -23,6 +23,7 @@ from protocol.wire import codes
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import PROTOCOL_VERSION, Hello, Refuse, Welcome
 from protocol.wire.errors import RemoteProtocolError
+from protocol.wire.events import Event
 from protocol.wire.limits import Limits
 
 logger = logging.getLogger("appserver.connections")
@@ -47,7 +48,7 @@ class ClientTask:
     Args:
         application: what is served.
         sessions: where a connection appears once it is welcome.
-        rules: limits and timeouts; read for each new connection.
+        rules: limits and timeouts.
         limiter: worker threads for `def` handlers.
         draining: whether the server is stopping.
     """
@@ -114,7 +115,9 @@ class ClientTask:
             with trio.CancelScope(shield=True):
                 await transport.aclose()
 
-    async def _welcome(self, transport: Transport, connection: Connection) -> tuple[Session | None, list]:  # type: ignore[type-arg]
+    async def _welcome(
+        self, transport: Transport, connection: Connection
+    ) -> tuple[Session | None, list[Event]]:
         """Answer HELLO; returns no session where the client was refused."""
         received, events = await receive_hello(transport, connection)
         hello = received.hello
@@ -188,6 +191,5 @@ def _facts(session: Session) -> dict[str, object]:
     return {
         "session": session.id,
         "peer": session.peer_address,
-        "principal": session.principal,
         "encrypted": session.security.encrypted,
-    }
+    } | ({"principal": session.principal} if session.principal else {})

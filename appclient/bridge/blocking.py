@@ -45,9 +45,6 @@ from protocol.transport import Address, Security
 T = TypeVar("T")
 InterfaceT = TypeVar("InterfaceT", bound=Interface)
 
-BATCH = 256
-"""Items that one visit to the client's thread takes, where so many have arrived."""
-
 logger = logging.getLogger("appclient")
 
 _timeout: ContextVar[float | None] = ContextVar("appclient_timeout", default=None)
@@ -262,6 +259,7 @@ def connect(
     credentials: Mapping[str, object] | None = None,
     interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
+    on_state: Callable[[StateChange], object] | None = None,
 ) -> BlockingClient:
     """Connect to an application server; arguments and errors as `appclient.connect`.
 
@@ -278,6 +276,7 @@ def connect(
         credentials=credentials,
         interfaces=interfaces,
         serve=serve,
+        on_state=on_state,
     )
     life = _Life(manager)
     try:

@@ -7,7 +7,7 @@ be a nursery inside, is held open by a job there.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
@@ -60,6 +60,11 @@ class BlockingStream(Stream[T]):
         self._held = _Held(client, asynchronous)
         self._items: AsyncIterator[T] | None = None
 
+    @property
+    def source(self) -> AsyncIterable[T]:
+        """The asynchronous stream: passed on to another call, it is sent as it arrives."""
+        return self._asynchronous
+
     def __enter__(self) -> Self:
         self._held.enter()
         self._items = aiter(self._asynchronous)
@@ -94,6 +99,11 @@ class BlockingBlob(Blob):
         super().__init__(b"")
         self._client = client
         self._asynchronous = asynchronous
+
+    @property
+    def source(self) -> AsyncIterable[bytes]:
+        """The asynchronous blob: passed on to another call, it is sent as it arrives."""
+        return self._asynchronous
 
     @property
     def size(self) -> int | None:

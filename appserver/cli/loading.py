@@ -58,8 +58,11 @@ def load_application(named: str | None, folders: Iterable[Path]) -> Application:
         return found
     others = [name for name, value in vars(module).items() if isinstance(value, Application)]
     hint = f"Name it: {module_name}:{others[0]}" if others else f"Write {attribute} = Application(...) there"
-    finding = "has no attribute" if found is missing else f"a {type(found).__name__} is the attribute"
-    raise ApplicationNotFound(str(file), f"{finding} {attribute}, which should be an Application", hint)
+    if found is missing:
+        finding = f"has no attribute {attribute}, which should be an Application"
+    else:
+        finding = f"{attribute} is of the type {type(found).__name__}, and should be an Application"
+    raise ApplicationNotFound(str(file), finding, hint)
 
 
 def _extend_path(folders: Iterable[Path]) -> None:

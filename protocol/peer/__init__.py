@@ -25,7 +25,7 @@ from protocol.peer.handshake import (
 )
 from protocol.peer.limits import connection_limits
 from protocol.peer.peer import Peer, PeerStatistics
-from protocol.peer.service import Service, offer_of
+from protocol.peer.service import Service
 from protocol.peer.subscriptions import EventQueue
 
 __all__ = [
@@ -51,7 +51,6 @@ __all__ = [
     "UnknownMethod",
     "check_plain_server",
     "connection_limits",
-    "offer_of",
     "receive_hello",
     "receive_welcome",
     "send_pending",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -70,10 +70,7 @@ class _Reader:
                         yield chunk
                 finally:
                     file.close()
-            case BinaryReader():
-                while chunk := await trio.to_thread.run_sync(self._read, source):
-                    yield chunk
-            case _:
+            case AsyncIterable():
                 try:
                     async for chunk in source:
                         self._hash.update(chunk)
@@ -82,6 +79,9 @@ class _Reader:
                     close = getattr(source, "aclose", None)  # told now, and not by the collector
                     if close is not None:
                         await close()
+            case _:
+                while chunk := await trio.to_thread.run_sync(self._read, source):
+                    yield chunk
 
     def _read(self, file: BinaryReader) -> bytes:
         chunk = file.read(CHUNK)
@@ -156,6 +156,11 @@ class ReceivedBlob(Blob):
         self._incoming = incoming
         self._peer = peer
         self._partial: Path | None = None
+
+    @property
+    def source(self) -> AsyncIterable[bytes]:
+        """The blob itself: passed on to another call, it is sent as it arrives."""
+        return self
 
     @property
     def size(self) -> int | None:

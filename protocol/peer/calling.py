@@ -1,12 +1,12 @@
 """What a proxy's methods return: calls, streams and blobs on whatever connection there is.
 
-`PeerCaller` is the `Caller` behind every async proxy. It asks for a connection through a function, so
+`PeerCaller` is the `Caller` behind every async proxy. It asks for a connection each time it needs one, so
 that the client, whose connections come and go, and a handler that calls back on the one it has, use the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -182,6 +182,7 @@ class CalledStream(Stream[T]):
         self._peer: Peer | None = None
         self._stream = 0
         self._items: ReceivedStream[T] | None = None
+        self._left = False
         self._sending: AbstractAsyncContextManager[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -204,14 +205,14 @@ class CalledStream(Stream[T]):
 
     async def _open(self) -> None:
         if self._items is not None:
-            raise LocalProtocolError(
-                f"{self._method.qualified}: the stream was opened already; call again for another"
-            )
+            raise _received_already(self._method)
         self._peer = await self._connections.wait_peer(self._method)
         await self._peer.wait_slot()
         incoming = Incoming(self._method.qualified, self._consumed)
         assert self._method.give_item is not None
-        self._items = ReceivedStream(incoming, self._method.give_item, self._peer)
+        self._items = ReceivedStream(
+            incoming, self._method.give_item, self._peer, wrong_item=codes.INVALID_RESULT
+        )
         self._stream = _open(self._peer, incoming, self._body)
 
     def _consumed(self, size: int) -> None:
@@ -219,7 +220,14 @@ class CalledStream(Stream[T]):
         self._peer.connection.consume(self._stream, size)
         self._peer.wake()
 
+    @property
+    def source(self) -> AsyncIterable[T]:
+        """The stream itself: passed on to another call, it is sent as it arrives."""
+        return self
+
     def __aiter__(self) -> AsyncIterator[T]:
+        if self._left:
+            raise _received_already(self._method)
         if self._items is not None:
             return self._items
         if self._channel is not None:
@@ -239,6 +247,7 @@ class CalledStream(Stream[T]):
 
     async def aclose(self) -> None:
         """End the stream; where the other side still sends, it is told to stop."""
+        self._left = True
         if self._peer is not None:
             self._peer.abandon(self._stream)
 
@@ -259,6 +268,7 @@ class CalledBlob(ReceivedBlob):
         self._method = method
         self._body = body
         self._stream = 0
+        self._left = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -277,6 +287,8 @@ class CalledBlob(ReceivedBlob):
                 yield piece
 
     async def open_at(self, offset: int) -> None:  # noqa: D102 - as ReceivedBlob's
+        if self._left:
+            raise _received_already(self._method)
         if not self._stream:
             self._peer = await self._connections.wait_peer(self._method)
             await self._peer.wait_slot()
@@ -296,8 +308,13 @@ class CalledBlob(ReceivedBlob):
 
     async def aclose(self) -> None:
         """Stop receiving; where the other side still sends, it is told to stop."""
+        self._left = True
         if self._stream:
             self._peer.abandon(self._stream)
+
+
+def _received_already(method: Method) -> LocalProtocolError:
+    return LocalProtocolError(f"{method.qualified}: this was received already; call again for another")
 
 
 class OnePeer:

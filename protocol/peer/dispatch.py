@@ -127,7 +127,7 @@ class Dispatcher:
                 try:
                     await self._lead(worker)
                 except (TransportError, PeerTooSlow) as exc:
-                    self._peer.end(str(exc))  # now: the nursery may have to wait for handlers
+                    self._peer.fail(exc)  # now: the nursery may have to wait for handlers
             if not worker.scope_used:  # the connection has ended
                 assert self._nursery is not None
                 self._nursery.cancel_scope.cancel()
@@ -204,7 +204,8 @@ class Dispatcher:
                     peer.flush()
                     await trio.lowlevel.cancel_shielded_checkpoint()
             else:
-                peer.end("the other side closed the connection")
+                said = peer.goaway.text if peer.goaway is not None else ""
+                peer.end(said or "the other side closed the connection")
                 return
 
     async def _handle(self, worker: _Worker, call: CallReceived) -> None:

@@ -8,7 +8,7 @@ application arrives as itself (`protocol.peer.replies`). A code that is neither 
 from __future__ import annotations
 
 from protocol.wire import codes
-from protocol.wire.errors import ErrorInfo, Executed
+from protocol.wire.errors import ErrorInfo
 
 
 class CallError(Exception):
@@ -95,11 +95,6 @@ class ConnectionLost(CallError):
     """
 
     CODE = "rpc.connection_lost"
-
-    @classmethod
-    def of(cls, executed: Executed, reason: str, method: str = "") -> ConnectionLost:
-        """Build one for a call."""
-        return cls(ErrorInfo(cls.CODE, f"the connection was lost: {reason}", executed), method)
 
 
 CLASSES: dict[str, type[CallError]] = {

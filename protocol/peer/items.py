@@ -85,13 +85,27 @@ class ReceivedStream(Stream[T]):
         incoming: where they arrive.
         converter: of one value.
         peer: the connection, for limits and errors.
+        wrong_item: code of the error for a value that is not of the annotated type: whose fault it is.
     """
 
-    def __init__(self, incoming: Incoming, converter: Converter, peer: Peer) -> None:
+    def __init__(
+        self,
+        incoming: Incoming,
+        converter: Converter,
+        peer: Peer,
+        *,
+        wrong_item: str = codes.INVALID_ARGUMENTS,
+    ) -> None:
         super().__init__(())
+        self._wrong_item = wrong_item
         self._incoming = incoming
         self._converter = converter
         self._peer = peer
+
+    @property
+    def source(self) -> AsyncIterable[T]:
+        """The stream itself: passed on to another call, it is sent as it arrives."""
+        return self
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -105,7 +119,7 @@ class ReceivedStream(Stream[T]):
         try:
             value: T = self._converter.decode(unpack(data, self._peer.connection.limits))
         except (InvalidValue, CodecError, RecursionError) as exc:
-            info = ErrorInfo(codes.INVALID_ARGUMENTS, str(exc), Executed.MAYBE)
+            info = ErrorInfo(self._wrong_item, str(exc), Executed.MAYBE)
             raise self._peer.to_exception(info, self._incoming.method) from exc
         return value
 

@@ -106,7 +106,6 @@ class Peer:
         self.reason = ""
         self.goaway: Goaway | None = None
         self.on_goaway: Callable[[Goaway], object] | None = None
-        self.on_alive: Callable[[], object] | None = None
         self._writer = Writer(
             transport, connection, timeout=timeouts.write, most_pending=connection.limits.pending_output
         )
@@ -149,7 +148,7 @@ class Peer:
         try:
             await run(*args)
         except* (TransportError, PeerTooSlow) as group:
-            self.end(str(_first(group)))
+            self.fail(_first(group))
 
     async def _say_goodbye(self) -> None:
         """Send what waits (a GOAWAY with the reason), as far as the transport still takes it."""
@@ -166,6 +165,13 @@ class Peer:
             self.reason = reason
             self._fail_calls()
             self._scope.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """End the connection for what went wrong with it."""
+        if isinstance(error, PeerTooSlow):
+            self.leave(GoawayCode.SLOW_CONSUMER, str(error))
+        else:
+            self.end(error.cause if isinstance(error, TransportError) else str(error))
 
     def leave(self, code: GoawayCode, text: str, **hints: Any) -> None:
         """End the connection with a GOAWAY that says why."""

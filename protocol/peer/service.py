@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from protocol.interface import Bound, Channel, Contract, ContractError, Interface, Method, bind_implementation
+from protocol.interface import Bound, Channel, Contract, ContractError, Method, bind_implementation
 from protocol.peer.replies import ErrorTable
 from protocol.peer.topics import Topic, TopicTable
 from protocol.wire.envelope import InterfaceOffer
@@ -27,7 +27,7 @@ class Handler:
         function: the bound method of the implementation.
         asynchronous: `async def`: it runs on the event loop, in the task that read the call while it does
             not wait. Otherwise it runs in a worker thread.
-        is_plain: it is asynchronous and takes and gives nothing but values: calling it is all there is to do.
+        is_plain: it is asynchronous and neither gives a stream nor moves a blob: calling it is all there is to do.
     """
 
     method: Method
@@ -104,11 +104,3 @@ class Service:
             for name, contract in self._contracts.items()
             if names is None or name in names
         }
-
-
-def offer_of(cls: type[Interface]) -> tuple[str, InterfaceOffer]:
-    """The name and offer of an interface for HELLO."""
-    from protocol.interface import contract_of
-
-    contract = contract_of(cls)
-    return contract.name, InterfaceOffer((contract.version,), contract.fingerprint)

@@ -7,6 +7,7 @@ a slow subscriber gets is its policy's matter (`protocol.wire.subscriber`).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -103,7 +104,7 @@ class TopicTable:
         """The topic of an event's qualified name."""
         return self._topics.get(name)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Topic]:
         return iter(self._topics.values())
 
     def bind_loop(self) -> None:

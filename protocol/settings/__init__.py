@@ -2,7 +2,7 @@
 
 from protocol.settings.edit import set_value, unset_value
 from protocol.settings.errors import InvalidSetting, SettingsError
-from protocol.settings.load import LoadedSettings, load_settings
+from protocol.settings.load import PATH_VARIABLE, LoadedSettings, load_settings, settings_from_environment
 from protocol.settings.options import Option, all_options, find_option, value_at, with_values
 from protocol.settings.schema import (
     DEFAULT_PORT,
@@ -17,6 +17,7 @@ from protocol.settings.schema import (
 
 __all__ = [
     "DEFAULT_PORT",
+    "PATH_VARIABLE",
     "ApplicationSettings",
     "ClientServerSettings",
     "InvalidSetting",
@@ -32,6 +33,7 @@ __all__ = [
     "find_option",
     "load_settings",
     "set_value",
+    "settings_from_environment",
     "unset_value",
     "value_at",
     "with_values",

@@ -76,6 +76,21 @@ def load_settings(path: Path | None = None, *, environ: Mapping[str, str] | None
     return LoadedSettings(with_values(Settings(), values), types.MappingProxyType(origins), found, folder)
 
 
+def settings_from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """The defaults and what the environment overrides; no file is read.
+
+    Args:
+        environ: environment variables; None takes the process's own.
+
+    Raises:
+        SettingsError: a variable names no setting, or its value is wrong.
+    """
+    values, problems = _environment_values(os.environ if environ is None else environ)
+    if problems:
+        raise SettingsError(None, tuple(problems))
+    return with_values(Settings(), _absolute(values, Path.cwd()))
+
+
 def find_settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Find the settings file, as `load_settings` does.
 

@@ -187,7 +187,7 @@ async def test_a_stream_is_opened_once(autojump_clock: Clock) -> None:
     async with open_rig() as rig:
         stream = rig.desk.count(0, 3)
         assert [number async for number in stream] == [0, 1, 2]
-        with pytest.raises(LocalProtocolError, match="opened already"):
+        with pytest.raises(LocalProtocolError, match="received already"):
             await stream.__aenter__()
 
 
