@@ -65,7 +65,7 @@ def test_an_attribute_that_is_missing_or_something_else(tmp_path: Path, write: W
     assert error.file == str(tmp_path / f"{name}.py")
     assert error.finding == "has no attribute app, which should be an Application"
     assert error.remedy == f"Name it: {name}:served"
-    assert "a int is the attribute number" in refusal(f"{name}:number", tmp_path).finding
+    assert "number is of the type int" in refusal(f"{name}:number", tmp_path).finding
 
 
 @pytest.mark.parametrize(
