@@ -28,6 +28,9 @@ from protocol.wire.limits import Limits
 
 logger = logging.getLogger("appserver.connections")
 
+SIGN_IN_RETRY = 10.0
+"""Seconds after which a client tries again where signing in failed for no fault of its own."""
+
 
 @attrs.frozen
 class ConnectionRules:
@@ -128,6 +131,14 @@ class ClientTask:
                 principal = await self._application.authenticate(hello.credentials, transport.peer_address)
             except NotAuthenticated as exc:
                 refuse = Refuse(codes.NOT_AUTHENTICATED, str(exc), _reference())
+            except Exception:  # the application's: its database may be down
+                refuse = Refuse(
+                    codes.INTERNAL,
+                    "the server cannot sign anybody in at the moment",
+                    _reference(),
+                    SIGN_IN_RETRY,
+                )
+                logger.exception("authenticate failed", extra={"reference": refuse.reference})
         if refuse is not None:
             logger.warning(
                 "client refused",

@@ -24,8 +24,9 @@ from protocol.peer.handshake import (
     send_pending,
 )
 from protocol.peer.limits import connection_limits
-from protocol.peer.peer import Peer, PeerStatistics
+from protocol.peer.peer import Peer
 from protocol.peer.service import Service
+from protocol.peer.statistics import PeerStatistics
 from protocol.peer.subscriptions import EventQueue
 
 __all__ = [

@@ -29,3 +29,10 @@ async def open_background() -> AsyncIterator[trio.Nursery]:
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def first_of(error: BaseException) -> BaseException:
+    """An exception out of a group of groups, for a message that has room for one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

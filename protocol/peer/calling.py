@@ -98,7 +98,7 @@ class PeerCaller:
 async def call_on(peer: Peer, method: Method, body: list[Any]) -> Any:
     """Make a plain call on a connection and wait for its result."""
     await trio.lowlevel.checkpoint_if_cancelled()  # what nobody waits for any more must not run
-    if not peer.connection.can_open:
+    if not peer.takes_calls:
         await peer.wait_slot()
     pending = PendingCall(method.qualified)
     stream = _open(peer, pending, body)
@@ -116,9 +116,11 @@ def _open(
     try:
         return peer.open(owner, pack(body), extra=extra)
     except MessageTooLarge as exc:
+        peer.batch_done()  # the slot that this call waited for is another's
         info = ErrorInfo(codes.MESSAGE_TOO_LARGE, str(exc), Executed.NO)
         raise CallTooLarge(info, owner.method) from exc
     except CodecError as exc:
+        peer.batch_done()
         raise InvalidValue("args", "a value that can be sent", str(exc)) from exc
 
 

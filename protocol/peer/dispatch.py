@@ -6,6 +6,10 @@ a call. When a handler first suspends (`protocol.peer.coroutines`), its task sto
 in reserve or new, goes on reading where it stopped, and the first one sees its handler to the end and then
 joins the reserve.
 
+A caller that does not read its answers must not make this side hold them: while much waits to be sent, further
+calls wait unhandled, and are handled one after another as there is room. Everything else is still read, so that credit,
+pings and cancels get through.
+
 Every worker leads inside a cancel scope of its own. While it leads, nothing cancels that scope; once
 a handler has suspended, the scope is that call's alone, and CANCEL or the deadline cancel it. So a call
 that never suspends pays nothing for being cancellable.
@@ -32,6 +36,7 @@ from protocol.peer.items import ReceivedStream, send_items
 from protocol.peer.pending import Incoming
 from protocol.peer.replies import Refusal
 from protocol.peer.service import Handler
+from protocol.peer.worker import Worker
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
 from protocol.wire import codes
@@ -52,19 +57,6 @@ READS_IN_A_ROW = 8
 """Reads after which the leader lets other tasks run, should there always be more to read."""
 
 
-class _Worker:
-    """One task that leads, handles or waits in reserve."""
-
-    __slots__ = ("call", "cancelled", "scope", "scope_used", "task")
-
-    def __init__(self) -> None:
-        self.scope = trio.CancelScope()
-        self.scope_used = False  # by a call: it must not lead in there any more
-        self.call: CallReceived | None = None  # once its handler has suspended
-        self.cancelled = False  # by the caller, rather than by the deadline
-        self.task: trio.lowlevel.Task | None = None  # while in reserve
-
-
 class Dispatcher:
     """The reading half of one connection.
 
@@ -78,10 +70,14 @@ class Dispatcher:
         self._connection = peer.connection
         self._transport = peer.transport
         self._limiter = limiter
+        # No connection takes more than a share of the threads: the others' calls would wait behind its.
+        self._share = trio.CapacityLimiter(max(1, int(limiter.total_tokens) // 4))
         self._events: deque[Event] = deque()
-        self._running: dict[int, _Worker] = {}  # suspended handlers, by stream
+        self._running: dict[int, Worker] = {}  # suspended handlers, by stream
         self._incoming: dict[int, Incoming] = {}  # what callers send beside their arguments
-        self._reserve: list[_Worker] = []
+        self._deferred: deque[CallReceived] = deque()  # calls that wait until their answers have room
+        self._resuming = False
+        self._reserve: list[Worker] = []
         self._nursery: trio.Nursery | None = None
         self._context = Context()
         self._pack = new_packer()
@@ -107,6 +103,33 @@ class Dispatcher:
         if worker is not None:
             worker.cancelled = True
             worker.scope.cancel()
+            return
+        for call in self._deferred:
+            if call.stream == stream:
+                self._deferred.remove(call)
+                self._connection.refuse_call(stream, codes.CANCELLED, "the caller cancelled the call")
+                return
+
+    def resume_calls(self) -> None:
+        """There is room for answers again."""
+        if self._deferred and not self._resuming and self._nursery is not None:
+            self._resuming = True
+            self._nursery.start_soon(self._handle_deferred)
+
+    async def _handle_deferred(self) -> None:
+        """Handle the calls that had to wait, one after another, while there is room for their answers."""
+        while self._deferred and self._peer.has_room:
+            call = self._deferred.popleft()
+            worker = Worker()
+            worker.call = call  # so it is never taken for the leader
+            self._running[call.stream] = worker
+            with worker.scope:
+                await self._handle(worker, call)
+            if worker.scope.cancelled_caught:
+                self._answer_cancelled(call, worker)
+            self._done(call)
+            await trio.lowlevel.checkpoint()
+        self._resuming = False
 
     async def run(self, events: list[Event]) -> None:
         """Read until the connection ends; cancels handlers that still run then.
@@ -121,7 +144,7 @@ class Dispatcher:
             nursery.start_soon(self._work)
 
     async def _work(self) -> None:
-        worker = _Worker()
+        worker = Worker()
         while True:
             with worker.scope:
                 try:
@@ -146,7 +169,7 @@ class Dispatcher:
             if call is not None:
                 await self._wait_in_reserve(worker)
 
-    async def _wait_in_reserve(self, worker: _Worker) -> None:
+    async def _wait_in_reserve(self, worker: Worker) -> None:
         self._reserve.append(worker)
         worker.task = trio.lowlevel.current_task()
 
@@ -156,8 +179,10 @@ class Dispatcher:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def _hand_over(self, worker: _Worker, call: CallReceived) -> None:
+    def _hand_over(self, worker: Worker, call: CallReceived) -> None:
         """The leader's handler has suspended: have another worker lead."""
+        if worker.call is not None:  # this one was not leading
+            return
         worker.call = call
         worker.scope_used = True
         self._running[call.stream] = worker
@@ -169,7 +194,7 @@ class Dispatcher:
             assert self._nursery is not None
             self._nursery.start_soon(self._work)
 
-    async def _lead(self, worker: _Worker) -> None:
+    async def _lead(self, worker: Worker) -> None:
         """Read and handle, until the connection ends or a handler that suspended has ended."""
         events = self._events
         connection = self._connection
@@ -181,6 +206,9 @@ class Dispatcher:
                 event = events.popleft()
                 kind = type(event)
                 if kind is CallReceived:
+                    if self._deferred or not peer.has_room:
+                        self._deferred.append(event)  # type: ignore[arg-type]
+                        continue
                     await self._handle(worker, event)  # type: ignore[arg-type]
                     if worker.scope_used:
                         return
@@ -192,6 +220,8 @@ class Dispatcher:
                 return
             peer.batch_done()
             peer.flush()
+            if self._deferred and peer.has_room:
+                self.resume_calls()
             data = receive()
             if data is None:
                 reads = 0
@@ -208,7 +238,7 @@ class Dispatcher:
                 peer.end(said or "the other side closed the connection")
                 return
 
-    async def _handle(self, worker: _Worker, call: CallReceived) -> None:
+    async def _handle(self, worker: Worker, call: CallReceived) -> None:
         """Run one call's handler and queue its answer."""
         stream = call.stream
         connection = self._connection
@@ -294,9 +324,10 @@ class Dispatcher:
         if handler.asynchronous:
             result = await handler.function(*args, **kwargs)
         else:
-            result = await trio.to_thread.run_sync(
-                lambda: handler.function(*args, **kwargs), limiter=self._limiter
-            )
+            async with self._share:
+                result = await trio.to_thread.run_sync(
+                    lambda: handler.function(*args, **kwargs), limiter=self._limiter
+                )
         match handler.method.gives:
             case Channel.VALUES:
                 await self._send_stream(handler, call.stream, result)
@@ -334,7 +365,7 @@ class Dispatcher:
         assert handler.method.take_item is not None
         return ReceivedStream(incoming, handler.method.take_item, self._peer)
 
-    def _answer_cancelled(self, call: CallReceived, worker: _Worker) -> None:
+    def _answer_cancelled(self, call: CallReceived, worker: Worker) -> None:
         if call.stream not in self._connection.streams.taken:
             return  # it was answered before it noticed
         if worker.cancelled:

@@ -13,15 +13,16 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
 import trio
 
 from protocol.peer import builtins
+from protocol.peer.background import first_of
 from protocol.peer.dispatch import Dispatcher
 from protocol.peer.errors import ConnectionLost, Draining
 from protocol.peer.heartbeat import Heartbeat
 from protocol.peer.pending import Incoming, PendingCall
 from protocol.peer.service import Service
+from protocol.peer.statistics import PeerStatistics
 from protocol.peer.writer import PeerTooSlow, Writer
 from protocol.settings import TimeoutSettings
 from protocol.transport import Transport, TransportError
@@ -48,27 +49,6 @@ from protocol.wire.events import (
 )
 
 logger = logging.getLogger("appserver.connections")
-
-
-@attrs.frozen
-class PeerStatistics:
-    """A snapshot of one connection.
-
-    Attributes:
-        address: of the other side.
-        calls_out: open calls of this side.
-        calls_in: open calls of the other side.
-        subscriptions: the other side's subscriptions.
-        pending_output: bytes that wait to be sent.
-        idle: seconds since the last received byte.
-    """
-
-    address: str
-    calls_out: int
-    calls_in: int
-    subscriptions: int
-    pending_output: int
-    idle: float
 
 
 class Peer:
@@ -107,7 +87,11 @@ class Peer:
         self.goaway: Goaway | None = None
         self.on_goaway: Callable[[Goaway], object] | None = None
         self._writer = Writer(
-            transport, connection, timeout=timeouts.write, most_pending=connection.limits.pending_output
+            transport,
+            connection,
+            timeout=timeouts.write,
+            most_pending=connection.limits.pending_output,
+            on_room=self._resume_calls,
         )
         self.flush = self._writer.flush
         self.wake = self._writer.wake
@@ -141,6 +125,7 @@ class Peer:
             with trio.move_on_after(1) as scope:
                 scope.shield = True
                 await self._say_goodbye()
+            self._writer.discard()  # megabytes, for as long as anybody holds on to this object
         return self.reason
 
     async def _guard(self, run: Callable[..., Any], *args: Any) -> None:
@@ -148,7 +133,7 @@ class Peer:
         try:
             await run(*args)
         except* (TransportError, PeerTooSlow) as group:
-            self.fail(_first(group))
+            self.fail(first_of(group))
 
     async def _say_goodbye(self) -> None:
         """Send what waits (a GOAWAY with the reason), as far as the transport still takes it."""
@@ -197,6 +182,21 @@ class Peer:
             connection.pending,
             trio.current_time() - connection.last_received,
         )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so little waits to be sent that another call's answer may be added."""
+        return self.connection.pending <= self.connection.limits.pending_output
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether a call of this side can leave now: one open call less than the limit, and room."""
+        return self.connection.can_open and self.has_room
+
+    def _resume_calls(self) -> None:
+        self._dispatcher.resume_calls()
+        if self._slots:
+            self.batch_done()
 
     # What the dispatcher reports
 
@@ -345,8 +345,8 @@ class Peer:
             )
 
     async def wait_slot(self) -> None:
-        """Wait until the other side takes another call."""
-        while not self.connection.can_open and not self.ended:
+        """Wait until the other side takes another call, and has taken most of what was sent before."""
+        while not self.takes_calls and not self.ended:
             try:
                 await self._slots.park()
             except trio.Cancelled:
@@ -361,10 +361,12 @@ class Peer:
     def batch_done(self) -> None:
         """What was received at once has been acted on: slots may be free, calls may all be answered."""
         opened = len(self.connection.streams.opened)
-        if self._slots:
+        if self._slots and self.has_room:
             self._slots.unpark(count=max(0, self.connection.peer_limits.open_calls - opened))
         if self.goaway is not None and not opened:
             self._answered.set()
+        if self.connection.draining:
+            self.call_done()
 
     def abandon(self, stream: int) -> None:
         """Tell the other side that a call's outcome is no longer wanted."""
@@ -379,10 +381,11 @@ class Peer:
             ConnectionLost: the connection is over.
         """
         while not self.ended and self.connection.credit_of(stream) <= 0:
-            waiting = self._credit.get(stream)
-            if waiting is None:
-                waiting = self._credit[stream] = trio.Event()
-            await waiting.wait()
+            waiting = self._credit[stream] = trio.Event()  # a stream has one sender
+            try:
+                await waiting.wait()
+            finally:
+                self._credit.pop(stream, None)
         if self.ended:
             raise ConnectionLost(self._lost(Executed.MAYBE))
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -393,10 +396,3 @@ class Peer:
         if self.ended:
             raise ConnectionLost(self._lost(Executed.MAYBE), "ping")
         return seconds
-
-
-def _first(error: BaseException) -> BaseException:
-    """An exception out of a group of groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -6,7 +6,6 @@ result; `Incoming` (also the receiving half of a call that the other side opened
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,9 @@ import trio
 
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
+
+SAME_DEADLINE = 1.0
+"""Seconds by which two sides may notice one deadline apart; a handler may also have set a nearer one itself."""
 
 
 class PendingCall:
@@ -148,5 +150,5 @@ async def _own_deadline_first(outcome: object) -> None:
     """
     if isinstance(outcome, ErrorInfo) and outcome.code == codes.DEADLINE_EXCEEDED:
         deadline = trio.current_effective_deadline()
-        if deadline != math.inf:
+        if deadline - trio.current_time() < SAME_DEADLINE:
             await trio.sleep_until(deadline)

@@ -15,6 +15,7 @@ from protocol.interface import Contract, ErrorSpec, InvalidValue
 from protocol.peer.errors import CLASSES, CallError
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
+from protocol.wire.envelope import MAX_CAUSE_DEPTH, MAX_CAUSES
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, MessageTooLarge
 from protocol.wire.limits import Limits
 
@@ -46,12 +47,13 @@ class ErrorTable:
         self._contracts[contract.name] = contract
         self._by_code.update(contract.errors)
 
-    def to_info(self, error: BaseException, method: str) -> ErrorInfo:
+    def to_info(self, error: BaseException, method: str, *, depth: int = 0) -> ErrorInfo:
         """What the other side is told of a handler's exception.
 
         Args:
             error: what the handler raised.
             method: qualified name, for the log.
+            depth: groups around it; a group deeper than the wire allows is logged and told as one failure.
         """
         if isinstance(error, Refusal):
             return error.info
@@ -59,9 +61,13 @@ class ErrorTable:
             return error.info  # what the caller sends on this very call is wrong: the handler only noticed
         if isinstance(error, MessageTooLarge):
             return ErrorInfo(codes.MESSAGE_TOO_LARGE, str(error), Executed.YES)
-        if isinstance(error, BaseExceptionGroup):
-            causes = tuple(self.to_info(cause, method) for cause in error.exceptions)
-            return ErrorInfo(codes.GROUP, error.message, Executed.YES, causes=causes)
+        if isinstance(error, BaseExceptionGroup) and depth < MAX_CAUSE_DEPTH:
+            causes = tuple(
+                self.to_info(cause, method, depth=depth + 1) for cause in error.exceptions[:MAX_CAUSES]
+            )
+            # Its own message is as little meant for the caller as any unregistered exception's.
+            text = f"the handler raised a group of {len(error.exceptions)}"
+            return ErrorInfo(codes.GROUP, text, Executed.YES, causes=causes)
         contract = self._contracts.get(method.partition(".")[0])
         spec = contract.error_for(error) if contract is not None else None
         if spec is not None:

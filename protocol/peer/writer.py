@@ -8,6 +8,8 @@ then leave together. Only the writing task ever waits for the transport.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from protocol.transport import Transport
@@ -31,10 +33,17 @@ class Writer:
         connection: where from.
         timeout: seconds that the transport may take nothing.
         most_pending: bytes that may wait while the other side takes nothing.
+        on_room: called when the other side has taken something and no more than `most_pending` waits.
     """
 
     def __init__(
-        self, transport: Transport, connection: Connection, *, timeout: float, most_pending: int
+        self,
+        transport: Transport,
+        connection: Connection,
+        *,
+        timeout: float,
+        most_pending: int,
+        on_room: Callable[[], object],
     ) -> None:
         self._send = transport.send_nowait
         self._pull = connection.data_to_send
@@ -42,6 +51,7 @@ class Writer:
         self._connection = connection
         self._timeout = timeout
         self._most_pending = most_pending
+        self._on_room = on_room
         self._rest: bytes | memoryview = b""
         self._blocked = False
         self._blocked_since = 0.0
@@ -103,6 +113,7 @@ class Writer:
                 await self._park()
             self._wanted = False
             self.flush()
+            self._tell_room()
             while self._blocked:
                 with trio.move_on_after(self._timeout) as scope:
                     await self._transport.wait_writable()
@@ -112,6 +123,16 @@ class Writer:
                     )
                 self._blocked = False
                 self.flush()
+                self._tell_room()
+
+    def _tell_room(self) -> None:
+        if self._connection.pending <= self._most_pending:
+            self._on_room()
+
+    def discard(self) -> None:
+        """Forget what was not written: the connection is over."""
+        self._rest = b""
+        self._connection.outbox.clear()
 
     def hold_back(self) -> None:
         """Of what is still queued, let only leave what goes before all messages: the connection is over."""

@@ -34,6 +34,10 @@ class Outbox:
         self.largest_frame = min(own.frame, peer.frame)
         self.largest_message = peer.message
 
+    def clear(self) -> None:
+        """Forget all that waits: the connection is over."""
+        self.scheduler = Scheduler()
+
     def control(self, kind: FrameType, payload: bytes) -> None:
         """Queue a frame without a position, ahead of all that have one; in pieces if need be."""
         for frame in encode_message(kind, 0, 0, payload, self.largest_frame):

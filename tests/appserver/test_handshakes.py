@@ -80,11 +80,14 @@ async def test_a_sign_in_that_fails_is_the_servers_error_and_says_nothing(
     autojump_clock: Clock, error_log: ErrorLog
 ) -> None:
     application, _ = closed_desk()
-    with trio.fail_after(15), pytest.raises((HandshakeIncomplete, TransportError)) as caught:
+    with trio.fail_after(15), pytest.raises(Refused) as caught:
         async with loopback(application, credentials={"user": "broken"}):
             pass
     assert "directory" not in str(caught.value)
-    assert error_log.take("connection failed")
+    assert caught.value.code == codes.INTERNAL
+    assert caught.value.reference
+    assert caught.value.retry_after is not None
+    assert error_log.take("authenticate failed")
 
 
 async def test_nothing_but_the_handshake_is_taken_before_the_welcome(autojump_clock: Clock) -> None:
