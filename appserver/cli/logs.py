@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from appserver.cli.log_rate import RateLimit
 from appserver.cli.printing import printable
 from protocol.settings import LogSettings
 
@@ -54,6 +55,8 @@ def configure_logs(settings: LogSettings, *, debug: bool = False, stream: TextIO
             structlog.processors.JSONRenderer(),
         ]
     handler = logging.StreamHandler(stream)
+    if not debug:
+        handler.addFilter(RateLimit())
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=chain))
     root = logging.getLogger()
     root.handlers[:] = [handler]

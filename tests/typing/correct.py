@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 from contract import BlockingOrders, NewOrder, Order, OrderChanged, Orders, OutOfStock
 
+from appserver import in_thread
+from protocol import Interface
 from protocol.interface import Blob, Caller, Gap, Stream, bind_implementation, contract_of, make_proxy
 
 
@@ -115,3 +118,13 @@ def both_ends(caller: Caller) -> Orders:
     print(contract_of(Orders).fingerprint)
     orders: Orders = make_proxy(Orders, caller)
     return orders
+
+
+class Echo(Interface, Protocol, version=(1, 0)):
+    async def echo(self, text: str) -> str: ...
+
+
+class ThreadedEcho(Echo):
+    @in_thread
+    def echo(self, text: str) -> str:
+        return text
