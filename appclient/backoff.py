@@ -23,16 +23,23 @@ class Backoff:
         self._random = random
         self._delay = timeouts.reconnect_first
 
-    def next(self) -> float:
-        """The seconds to wait now; the next time longer."""
-        delay = self._delay
-        self._delay = min(delay * self._timeouts.reconnect_factor, self._timeouts.reconnect_most)
-        return delay * self._random.uniform(1 - JITTER, 1 + JITTER)
+    def next(self, hint: float | None = None) -> float:
+        """The seconds to wait now; the next time longer.
 
-    def spread(self, seconds: float) -> float:
-        """What a server asked to wait, and a little more, for it asks all of its clients."""
-        return seconds * self._random.uniform(1, 1 + 2 * JITTER)
+        Args:
+            hint: seconds that the server asks to wait, not trusted: it can make the pause longer, up to
+                `timeouts.reconnect_most`, and never shorter.
+        """
+        most = self._timeouts.reconnect_most
+        delay = min(max(self._delay, hint or 0.0), most)
+        self._delay = min(self._delay * self._timeouts.reconnect_factor, most)
+        # Cut off at the most before drawing, not after: else many clients would come back at that very moment.
+        return self._random.uniform(delay * (1 - JITTER), min(delay * (1 + JITTER), most))
 
-    def reset(self) -> None:
-        """Begin anew: a server has welcomed the client."""
-        self._delay = self._timeouts.reconnect_first
+    def lasted(self, seconds: float) -> None:
+        """Begin anew, if a connection has lasted longer than the first pause.
+
+        A WELCOME alone does not count: a server that ends each connection at once would be tried without pause.
+        """
+        if seconds > self._timeouts.reconnect_first:
+            self._delay = self._timeouts.reconnect_first

@@ -264,7 +264,7 @@ class Client:
         self._unchecked.clear()
         self._peer = peer
         peer.on_goaway = partial(self._take_goaway, peer)
-        self._backoff.reset()
+        started = trio.current_time()
         for queue in self._subscriptions:
             queue.attach(peer)
         self._board.set(ConnectionState.CONNECTED)
@@ -276,6 +276,7 @@ class Client:
                 nursery.cancel_scope.cancel()
         finally:
             self._peer = None
+            self._backoff.lasted(trio.current_time() - started)
             with trio.CancelScope(shield=True):
                 await peer.transport.aclose(self._settings.timeouts.close)
         return reason, peer.goaway
@@ -305,7 +306,7 @@ class Client:
                 ConnectError(str(self.address), goaway.text, "Ask the administrator, then connect again")
             )
         else:
-            self._board.set(ConnectionState.RECONNECTING, goaway.text, retry_in=goaway.reconnect_after)
+            self._board.set(ConnectionState.RECONNECTING, goaway.text)
             if self._nursery is not None:
                 self._nursery.start_soon(self._leave_when_answered, peer, goaway)
 
@@ -322,18 +323,18 @@ class Client:
             queue.fail(error)
         self._board.set(ConnectionState.REFUSED, str(error))
 
-    async def _reconnect(self, reason: str, first: float | None) -> Established | None:
+    async def _reconnect(self, reason: str, hint: float | None) -> Established | None:
         """Try until a server welcomes the client again; None where it must not try further.
 
         Args:
             reason: why the last connection ended.
-            first: seconds that the server asked to wait before the first try.
+            hint: seconds that the server asked to wait before the first try.
         """
         with trio.CancelScope() as scope:
             self._retrying = scope
             while not self._closing:
-                delay = self._backoff.next() if first is None else self._backoff.spread(first)
-                first = None
+                delay = self._backoff.next(hint)
+                hint = None
                 self._board.set(ConnectionState.RECONNECTING, reason, retry_in=delay)
                 logger.info(
                     "reconnecting", extra={"address": str(self.address), "reason": reason, "delay": delay}
@@ -345,11 +346,13 @@ class Client:
                     if exc.retry_after is None:
                         self._fail(exc)
                         return None
-                    reason, first = str(exc), exc.retry_after
+                    reason, hint = str(exc), exc.retry_after
                 except (EncryptionRequired, ServerNotEncrypted) as exc:
                     self._fail(exc)
                     return None
-                except (HandshakeIncomplete, TransportError, HandshakeFailed) as exc:
+                except HandshakeIncomplete as exc:
+                    reason, hint = str(exc), exc.retry_after
+                except (TransportError, HandshakeFailed) as exc:
                     reason = str(exc)
                 except Exception as exc:  # the certificate or the interface: trying again will not help
                     self._fail(exc)

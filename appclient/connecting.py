@@ -33,7 +33,7 @@ from protocol.transport.connecting import connect_transport
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
 from protocol.wire.connection import Connection, Role
-from protocol.wire.envelope import Hello, InterfaceOffer, Welcome
+from protocol.wire.envelope import Hello, InterfaceOffer, Refuse, Welcome
 from protocol.wire.errors import RemoteProtocolError
 from protocol.wire.events import Event, RefuseReceived
 
@@ -171,13 +171,16 @@ class Connector:
             )
             answer, events = await receive_welcome(transport, connection)
         except (HandshakeEnded, RemoteProtocolError) as exc:
+            if isinstance(exc, HandshakeEnded) and exc.refuse is not None:
+                raise self._refused(exc.refuse) from exc
             raise HandshakeIncomplete(
-                str(self.address), str(exc), "Check that the port is an appserver's, then its log"
+                str(self.address),
+                str(exc),
+                "Check that the port is an appserver's, then its log",
+                retry_after=exc.retry_after if isinstance(exc, HandshakeEnded) else None,
             ) from exc
         if isinstance(answer, RefuseReceived):
-            if answer.refuse.code == codes.ENCRYPTION_REQUIRED:
-                raise EncryptionRequired(self.address.location)
-            raise Refused(str(self.address), answer.refuse)
+            raise self._refused(answer.refuse)
         welcome = answer.welcome
         mismatches = {
             name: mismatch
@@ -185,6 +188,11 @@ class Connector:
             if (mismatch := self._compare(contract, welcome)) is not None
         }
         return Established(transport, connection, welcome, events, mismatches)
+
+    def _refused(self, refuse: Refuse) -> Exception:
+        if refuse.code == codes.ENCRYPTION_REQUIRED:
+            return EncryptionRequired(self.address.location)
+        return Refused(str(self.address), refuse)
 
     def check_offered(self, contract: Contract, welcome: Welcome) -> InterfaceOffer:
         """Check an interface that is used for the first time on a live connection.

@@ -69,7 +69,15 @@ class InterfaceMismatch(ConnectError):
 
 
 class HandshakeIncomplete(ConnectError):
-    """The server did not complete the handshake."""
+    """The server did not complete the handshake.
+
+    Attributes:
+        retry_after: seconds after which it asks to be tried again, or None.
+    """
+
+    def __init__(self, address: str, cause: str, next_step: str, *, retry_after: float | None = None) -> None:
+        super().__init__(address, cause, next_step)
+        self.retry_after = retry_after
 
 
 class EncryptionDowngrade(ConnectError):

@@ -10,6 +10,7 @@ import trio
 
 from protocol.transport import Transport
 from protocol.wire.connection import Connection
+from protocol.wire.envelope import Refuse
 from protocol.wire.errors import RemoteProtocolError
 from protocol.wire.events import (
     Event,
@@ -23,7 +24,17 @@ from protocol.wire.events import (
 
 
 class HandshakeEnded(Exception):
-    """The other side closed the connection, or announced it, before the handshake was complete."""
+    """The other side closed the connection, or announced it, before the handshake was complete.
+
+    Attributes:
+        refuse: the server's refusal that came before HELLO was sent, or None.
+        retry_after: seconds after which the other side asks to be tried again, or None.
+    """
+
+    def __init__(self, text: str, *, refuse: Refuse | None = None, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.refuse = refuse
+        self.retry_after = retry_after
 
 
 async def send_pending(transport: Transport, connection: Connection) -> None:
@@ -57,6 +68,7 @@ async def receive_hello(transport: Transport, connection: Connection) -> tuple[H
         for number, event in enumerate(events):
             if isinstance(event, HelloReceived):
                 return event, events[number + 1 :]
+            _check_goes_on(event)
 
 
 async def check_plain_server(transport: Transport, connection: Connection) -> None:
@@ -72,11 +84,13 @@ async def check_plain_server(transport: Transport, connection: Connection) -> No
     """
     connection.ping()
     while True:
-        for event in await _receive(transport, connection):
-            if isinstance(event, PongReceived):
-                return
+        events = await _receive(transport, connection)
+        for event in events:  # all of them, for nobody sees those again that came with the PONG
             if isinstance(event, RefuseReceived):
-                raise HandshakeEnded(event.refuse.text)
+                raise HandshakeEnded(event.refuse.text, refuse=event.refuse)
+            _check_goes_on(event)
+        if any(isinstance(event, PongReceived) for event in events):
+            return
 
 
 async def receive_welcome(
@@ -88,6 +102,7 @@ async def receive_welcome(
         for number, event in enumerate(events):
             if isinstance(event, WelcomeReceived | RefuseReceived):
                 return event, events[number + 1 :]
+            _check_goes_on(event)
 
 
 async def _receive(transport: Transport, connection: Connection) -> list[Event]:
@@ -101,6 +116,10 @@ async def _receive(transport: Transport, connection: Connection) -> list[Event]:
         if isinstance(event, Failed):
             await send_pending(transport, connection)
             raise RemoteProtocolError(str(event.error), event.error.code)
-        if isinstance(event, GoawayReceived):
-            raise HandshakeEnded(event.goaway.text)
     return events
+
+
+def _check_goes_on(event: Event) -> None:
+    """Raise for a GOAWAY before the frame that is waited for; one after it is the `Peer`'s to act on."""
+    if isinstance(event, GoawayReceived):
+        raise HandshakeEnded(event.goaway.text, retry_after=event.goaway.reconnect_after)

@@ -26,10 +26,21 @@ def test_pauses_grow_to_their_most_and_stay_within_the_jitter() -> None:
     backoff = Backoff(timeouts, random.Random(1))
     for expected in (1, 2, 4, 8, 10, 10, 10):
         assert expected * (1 - JITTER) <= backoff.next() <= expected * (1 + JITTER)
-    backoff.reset()
+    backoff.lasted(0.9)
+    assert backoff.next() >= 10 * (1 - JITTER)
+    backoff.lasted(1.1)
     assert backoff.next() <= 1 + JITTER
     firsts = {Backoff(timeouts, random.Random(seed)).next() for seed in range(50)}
     assert len(firsts) == 50
+
+
+@pytest.mark.parametrize(("hint", "expected"), [(0.0, 1.0), (-5.0, 1.0), (60.0, 60.0), (1e9, 120.0)])
+def test_a_servers_hint_only_makes_a_pause_longer_and_is_spread_and_bounded(
+    hint: float, expected: float
+) -> None:
+    pauses = {Backoff(TimeoutSettings(), random.Random(seed)).next(hint) for seed in range(50)}
+    assert len(pauses) == 50
+    assert all(expected * (1 - JITTER) <= pause <= min(expected * (1 + JITTER), 120) for pause in pauses)
 
 
 async def test_states_are_told_in_order_and_pauses_start_anew_after_a_welcome(autojump_clock: Clock) -> None:
@@ -53,6 +64,7 @@ async def test_states_are_told_in_order_and_pauses_start_anew_after_a_welcome(au
             assert len(pauses) >= 5
             assert "down" in told[-2].reason
             assert await rig.desk.echo(1) == 1
+            await trio.sleep(2)
         rig.client.close()
         assert told[-1].state is State.CLOSED
 
