@@ -218,13 +218,17 @@ class Client:
         peer = await self.wait_peer(queue.spec)
         peer.check_open(queue.spec.qualified)
         queue.attach(peer)
+        queue.on_failed = self._forget
         self._subscriptions.append(queue)
 
     def unsubscribe(self, queue: EventQueue) -> None:
         """End a subscription."""
+        self._forget(queue)
+        queue.detach()
+
+    def _forget(self, queue: EventQueue) -> None:
         if queue in self._subscriptions:
             self._subscriptions.remove(queue)
-        queue.detach()
 
     # The life of the connection
 
@@ -265,8 +269,8 @@ class Client:
         self._peer = peer
         peer.on_goaway = partial(self._take_goaway, peer)
         started = trio.current_time()
-        for queue in self._subscriptions:
-            queue.attach(peer)
+        for queue in list(self._subscriptions):
+            queue.reattach(peer)
         self._board.set(ConnectionState.CONNECTED)
         try:
             async with trio.open_nursery() as nursery:
@@ -319,7 +323,7 @@ class Client:
         """Give up for good."""
         logger.warning("the client gives up", extra={"address": str(self.address), "finding": str(error)})
         self._failure = error
-        for queue in self._subscriptions:
+        for queue in list(self._subscriptions):
             queue.fail(error)
         self._board.set(ConnectionState.REFUSED, str(error))
 
@@ -369,7 +373,7 @@ class Client:
         if self._retrying is not None:
             self._retrying.cancel()
         error = Closed(str(self.address), "this client was closed", "Connect again")
-        for queue in self._subscriptions:
+        for queue in list(self._subscriptions):
             queue.fail(error)
         if self._peer is not None:
             self._peer.end("this client was closed")

@@ -18,6 +18,7 @@ from protocol.peer.errors import ConnectionLost
 from protocol.peer.peer import Peer
 from protocol.wire import codes
 from protocol.wire.codec import unpack
+from protocol.wire.connection import State
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, LocalProtocolError
 
 T = TypeVar("T")
@@ -33,11 +34,13 @@ class EventQueue:
         error: why the subscription has ended, or None.
         confirmed: set once the publisher has taken it, or it has ended.
         lasting: it goes on with the next connection when this one is lost.
+        on_failed: called with the queue when the subscription ends for good: nobody is to attach it again.
     """
 
     def __init__(self, spec: EventSpec) -> None:
         self.spec = spec
         self.lasting = True
+        self.on_failed: Callable[[EventQueue], object] | None = None
         self.error: BaseException | None = None
         self._items: deque[tuple[Peer, int, bytes, int] | Gap] = deque()
         self._changed = trio.Event()
@@ -55,6 +58,18 @@ class EventQueue:
         self._peer = peer
         self._stream = peer.connection.subscribe(self, self.spec.qualified, extra)
         peer.wake()
+
+    def reattach(self, peer: Peer) -> None:
+        """Subscribe on the next connection; where the publisher takes fewer than the last one, this fails it."""
+        connection = peer.connection
+        if connection.state is not State.OPEN:
+            return  # it has ended already: the one after it
+        if len(connection.streams.subscriptions) >= connection.peer_limits.subscriptions:
+            text = f"the other side takes {connection.peer_limits.subscriptions} subscriptions, not more"
+            info = ErrorInfo(codes.TOO_MANY_CALLS, text, Executed.NO)
+            self.fail(peer.to_exception(info, self.spec.qualified))
+        else:
+            self.attach(peer)
 
     def detach(self) -> None:
         """Unsubscribe."""
@@ -76,13 +91,20 @@ class EventQueue:
         if type(epoch) is str:
             # After a restart the publisher counts from 1 and knows nothing of what it sent before.
             if self._epoch and (lost or epoch != self._epoch):
-                self._items.append(Gap(lost or sequence, sequence + 1))
+                self._add_gap(lost or sequence, sequence + 1)
             self._epoch = epoch
             self.confirmed.set()
         elif lost:
-            self._items.append(Gap(lost, sequence + 1))
+            self._add_gap(lost, sequence + 1)
         self._sequence = sequence
         self._wake()
+
+    def _add_gap(self, lost: int, sequence: int) -> None:
+        # No credit bounds GAPs, which are no events: merged, there is one between two events at most.
+        if self._items and isinstance(last := self._items[-1], Gap):
+            self._items[-1] = Gap(last.lost + lost, sequence)
+        else:
+            self._items.append(Gap(lost, sequence))
 
     def settle(self, outcome: bytes | ErrorInfo) -> None:
         """Take the end of the subscription on this connection."""
@@ -96,6 +118,8 @@ class EventQueue:
         self.error = error
         self.confirmed.set()
         self._wake()
+        if self.on_failed is not None:
+            self.on_failed(self)
 
     async def get(self) -> Any:
         """The next value or `Gap`.

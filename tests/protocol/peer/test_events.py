@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
 from appclient import ConnectionState
-from protocol.interface import EventsLost, Gap, InvalidValue
-from protocol.peer import SlowSubscriber
+from protocol.interface import EventsLost, Gap, InvalidValue, contract_of
+from protocol.peer import EventQueue, SlowSubscriber, TooManyCalls
 from protocol.settings import LimitSettings, Settings
 from protocol.wire.errors import LocalProtocolError
 from tests.protocol.peer.desk import Bell, Desk, Line
@@ -187,6 +188,46 @@ async def test_one_subscription_too_many_fails_and_leaves_the_client_alive(autoj
         await lose_connection(rig)
         rig.counter.queued.publish(1)
         assert await take(numbers, 1) == [1]
+
+
+async def test_what_the_server_takes_no_more_after_a_lost_connection_fails_alone(
+    autojump_clock: Clock,
+) -> None:
+    async with (
+        open_rig() as rig,
+        rig.desk.queued.subscribe() as numbers,
+        rig.desk.strict.subscribe() as others,
+    ):
+        task = rig.server.server._task
+        fewer = attrs.evolve(task._rules, limits=attrs.evolve(task._rules.limits, subscriptions=1))
+        task._rules = fewer
+        await lose_connection(rig)
+        with pytest.raises(TooManyCalls, match="1 subscriptions"):
+            await anext(aiter(others))
+        rig.counter.queued.publish(1)
+        assert await take(numbers, 1) == [1]
+        assert len(rig.client._subscriptions) == 1
+
+
+async def test_a_subscription_that_failed_is_not_taken_up_again(autojump_clock: Clock) -> None:
+    async with open_rig(settings=LITTLE) as rig, rig.desk.strict.subscribe() as numbers:
+        for number in range(1000):
+            rig.counter.strict.publish(number)
+        with pytest.raises(SlowSubscriber):
+            await take_all(numbers, [])
+        assert rig.client._subscriptions == []
+        await lose_connection(rig)
+        topic = rig.server.server.application.service.topics.get("Desk.strict")
+        assert topic is not None
+        assert topic.subscribers == 0
+
+
+def test_gaps_that_follow_each_other_are_one() -> None:
+    (event,) = [event for event in contract_of(Desk).events.values() if event.name == "queued"]
+    queue = EventQueue(event)
+    for sequence in range(0, 10_000, 2):
+        queue.gap(sequence, 2, {})
+    assert list(queue._items) == [Gap(10_000, 9_999)]
 
 
 async def test_the_server_may_subscribe_to_a_client_and_learns_of_its_end(autojump_clock: Clock) -> None:
