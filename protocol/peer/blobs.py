@@ -12,8 +12,9 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -21,16 +22,13 @@ from protocol.interface import Blob, Progress
 from protocol.interface.blob import DEFAULT_READ, BinaryReader, PathLike
 from protocol.peer.errors import BlobDamaged
 from protocol.peer.items import iterate_in_thread
+from protocol.peer.partial import CHUNK, PartialFile
 from protocol.peer.pending import Incoming
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
-
-CHUNK = 256 * 1024
-PARTIAL = ".part"
-"""What is appended to the name of a file that is not complete yet."""
 
 
 class _Reader:
@@ -155,7 +153,6 @@ class ReceivedBlob(Blob):
         super().__init__(b"")
         self._incoming = incoming
         self._peer = peer
-        self._partial: Path | None = None
 
     @property
     def source(self) -> AsyncIterable[bytes]:
@@ -214,8 +211,8 @@ class ReceivedBlob(Blob):
     ) -> None:
         """Write the content to a file, which appears whole and checked or not at all.
 
-        Until then it lies beside it under the name with `.part` added. A transfer that broke leaves
-        that, and `resume=True` goes on from its end.
+        Until then it lies beside it under a name of its own, and a transfer that broke leaves it under
+        the name with `.part` added. `resume=True` goes on from the end of that, alone: it is locked.
 
         Args:
             path: the file; an existing one is replaced.
@@ -223,57 +220,77 @@ class ReceivedBlob(Blob):
             progress: called with the bytes so far and the size or None.
 
         Raises:
-            BlobDamaged: the content is not what was sent; what was written is deleted.
-            OSError: the file cannot be written.
+            BlobDamaged: the content is not what was sent, and what was written is deleted; or it begins
+                behind the end of what is here.
+            OSError: the file cannot be written; with `resume`, also while another transfer goes on with it.
         """
-        target = Path(path)
-        partial = target.with_name(target.name + PARTIAL)
-        held = await trio.to_thread.run_sync(_length, partial) if resume else 0
         try:
-            await self.open_at(held)
-            if self.offset > held:
-                raise self._damaged(f"it begins at byte {self.offset}, and {partial.name} has {held} bytes")
+            part = await trio.to_thread.run_sync(partial(PartialFile, Path(path), resume=resume))
+            end = part.leave
             try:
-                await self._write(partial, progress)
-            except BlobDamaged:
-                if self._incoming.trailer:  # complete and wrong: resuming would only repeat it
-                    await trio.to_thread.run_sync(_delete, partial)
-                raise
-            await trio.to_thread.run_sync(os.replace, partial, target)
+                offset = await self.begin(part.held)
+                try:
+                    await self._write(part, offset, progress)
+                except BlobDamaged:
+                    if self._incoming.trailer:  # complete and wrong: resuming would only repeat it
+                        end = part.discard
+                    raise
+                await trio.to_thread.run_sync(part.keep)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(end)
         finally:
             await self.aclose()
 
-    async def _write(self, partial: Path, progress: Progress | None) -> None:
-        file, digest = await trio.to_thread.run_sync(_open_partial, partial, self.offset)
-        position = self.offset
+    async def _write(self, part: PartialFile, offset: int, progress: Progress | None) -> None:
+        await trio.to_thread.run_sync(part.begin, offset)
+        position = offset
+        held: list[bytes] = []
+        waiting = 0
+
+        async def store() -> None:
+            nonlocal waiting, held
+            data, held, waiting = b"".join(held), [], 0
+            await trio.to_thread.run_sync(part.append, data)
+
         try:
-            held: list[bytes] = []
-            waiting = 0
-
-            async def store() -> None:
-                nonlocal waiting, held
-                data, held, waiting = b"".join(held), [], 0
-                await trio.to_thread.run_sync(_append, file, digest, data)
-
-            try:
-                while (piece := await self.next_piece()) is not None:
-                    held.append(piece)
-                    waiting += len(piece)
-                    position += len(piece)
-                    if waiting >= CHUNK:
-                        await store()
-                        if progress is not None:
-                            progress(position, self.size)
-            finally:
-                if held:
-                    with trio.CancelScope(shield=True):
-                        await store()
-            self.check(digest.digest(), position)
-            await trio.to_thread.run_sync(_synchronise, file)
-            if progress is not None:
-                progress(position, self.size)
+            while (piece := await self.next_piece()) is not None:
+                held.append(piece)
+                waiting += len(piece)
+                position += len(piece)
+                if waiting >= CHUNK:
+                    await store()
+                    if progress is not None:
+                        progress(position, self.size)
         finally:
-            file.close()
+            if held:
+                with trio.CancelScope(shield=True):
+                    await store()
+        self.check(part.digest(), position)
+        await trio.to_thread.run_sync(part.synchronise)
+        if progress is not None:
+            progress(position, self.size)
+
+    async def begin(self, held: int) -> int:
+        """Have the head, and see that what comes begins where it can be checked.
+
+        The hash is of the whole content. A sender that may begin where it likes could leave the receiver
+        with a piece that nothing vouches for.
+
+        Args:
+            held: bytes that the receiver has; the transfer is to go on from there, or from before.
+
+        Returns:
+            Position of the first byte that comes.
+
+        Raises:
+            BlobDamaged: it begins elsewhere.
+        """
+        await self.open_at(held)
+        offset = (self._incoming.head or {}).get("offset", 0)
+        if type(offset) is not int or not 0 <= offset <= held:
+            raise self._damaged(f"it does not begin within the {held} bytes that were here before")
+        return offset
 
     async def open_at(self, offset: int) -> None:
         """Have the head; a download asks for its offset here."""
@@ -318,51 +335,11 @@ class _CheckedPieces:
     async def __anext__(self) -> bytes:
         blob = self._blob
         if self._position is None:
-            await blob.open_at(0)
-            self._position = blob.offset
+            self._position = await blob.begin(0)
         piece = await blob.next_piece()
         if piece is None:
-            if not blob.offset:  # the hash is of the whole content
-                blob.check(self._digest.digest(), self._position)
+            blob.check(self._digest.digest(), self._position)
             raise StopAsyncIteration
         self._digest.update(piece)
         self._position += len(piece)
         return piece
-
-
-def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _delete(path: Path) -> None:
-    path.unlink(missing_ok=True)
-
-
-def _open_partial(path: Path, offset: int) -> tuple[BinaryIO, Any]:
-    """Open a file for appending at `offset`, and hash what it holds before that."""
-    digest = hashlib.sha256()
-    file = path.open("r+b" if offset else "wb")
-    try:
-        left = offset
-        while left and (chunk := file.read(min(CHUNK, left))):
-            digest.update(chunk)
-            left -= len(chunk)
-        file.truncate(offset)
-        file.seek(offset)
-    except BaseException:
-        file.close()
-        raise
-    return file, digest
-
-
-def _append(file: BinaryIO, digest: Any, data: bytes) -> None:
-    file.write(data)
-    digest.update(data)
-
-
-def _synchronise(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
