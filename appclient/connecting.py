@@ -34,7 +34,7 @@ from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import Hello, InterfaceOffer, Refuse, Welcome
-from protocol.wire.errors import RemoteProtocolError
+from protocol.wire.errors import CodecError, ErrorInfo, Executed, RemoteProtocolError
 from protocol.wire.events import Event, RefuseReceived
 
 logger = logging.getLogger("appclient")
@@ -215,7 +215,12 @@ class Connector:
         return offer
 
     async def describe(self, peer: Peer, interface: str | None) -> dict[str, Any]:
-        """Ask the server for its interfaces."""
+        """Ask the server for its interfaces.
+
+        Raises:
+            InvalidResult: what it answers is not one description for each name.
+            CallError: it does not answer.
+        """
         pending = PendingCall("rpc.describe")
         await peer.wait_slot()
         stream = peer.open(pending, pack([interface, {}]))
@@ -225,7 +230,15 @@ class Connector:
             peer.abandon(stream)  # nothing happens where it has its outcome
         if not isinstance(outcome, bytes):
             raise peer.to_exception(outcome, "rpc.describe")
-        described: dict[str, Any] = unpack(outcome, peer.connection.limits)
+        try:
+            described = unpack(outcome, peer.connection.limits)
+        except (CodecError, RecursionError) as exc:
+            raise _unreadable(peer, str(exc)) from exc
+        if not isinstance(described, dict):
+            raise _unreadable(peer, f"expected a map, got {type(described).__name__}")
+        for name, description in described.items():
+            if not isinstance(name, str) or not isinstance(description, dict):
+                raise _unreadable(peer, "expected a description for each name")
         return described
 
     def compare(self, contract: Contract, description: object) -> InterfaceMismatch | None:
@@ -241,6 +254,11 @@ class Connector:
         if offer.fingerprint == contract.fingerprint or offer.description is None:
             return None
         return self.compare(contract, offer.description)
+
+
+def _unreadable(peer: Peer, finding: str) -> BaseException:
+    info = ErrorInfo(codes.INVALID_RESULT, finding, Executed.YES)
+    return peer.to_exception(info, "rpc.describe")
 
 
 def resolve_address(address: str | Address | None, settings: Settings) -> Address:

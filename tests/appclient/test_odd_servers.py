@@ -10,16 +10,27 @@ import pytest
 import trio
 import trio.testing
 
-from appclient import Client, ConnectionState, HandshakeIncomplete, Refused, StateChange
+from appclient import (
+    Client,
+    ConnectionState,
+    HandshakeIncomplete,
+    InterfaceMismatch,
+    InvalidResult,
+    Refused,
+    StateChange,
+)
 from appclient.connecting import Connector
 from appclient.opening import run_client
+from protocol.interface import Interface
 from protocol.peer.handshake import receive_hello, send_pending
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import Address, Transport, TransportError
 from protocol.transport.memory import Link
+from protocol.wire.codec import pack
 from protocol.wire.connection import Connection, Role
-from protocol.wire.envelope import Refuse, Welcome
+from protocol.wire.envelope import InterfaceOffer, Refuse, Welcome
 from protocol.wire.errors import GoawayCode
+from protocol.wire.events import CallReceived
 from protocol.wire.limits import Limits
 
 Clock = trio.testing.MockClock
@@ -67,6 +78,7 @@ class OddServer:
     times: list[float] = attrs.field(factory=list)
     connection: Connection | None = None
     transport: Transport | None = None
+    result: bytes = b""
 
     async def open_transport(self) -> Transport:
         """The client's end of a new connection."""
@@ -86,7 +98,9 @@ class OddServer:
                 if data is None:
                     await link.server.wait_readable()
                 else:
-                    connection.receive(data, trio.current_time())
+                    for event in connection.receive(data, trio.current_time()):
+                        if isinstance(event, CallReceived):
+                            connection.send_result(event.stream, self.result)
                     await send_pending(link.server, connection)
         link.server.abort()
 
@@ -159,3 +173,41 @@ async def test_a_refusal_before_hello_is_a_refusal(autojump_clock: Clock) -> Non
             await connector.establish()
         assert caught.value.retry_after == 30.0
         assert server.times == []
+
+
+class Shop(Interface, version=(1, 0)):
+    """Offered with another fingerprint, so that the first call asks for its description."""
+
+    async def buy(self, number: int) -> int:
+        """Buy something."""
+        raise NotImplementedError
+
+
+UNREADABLE = [b"", b"\xc1", pack(None), pack([1]), pack("Shop"), pack({"Shop": 7}), pack({7: {}})]
+INCOMPLETE = [pack({}), pack({"Shop": {}}), pack({"Shop": {"name": 1, "version": None, "methods": 5}})]
+
+
+@pytest.mark.parametrize("result", UNREADABLE)
+async def test_a_description_that_cannot_be_read_is_an_invalid_result(
+    result: bytes, autojump_clock: Clock
+) -> None:
+    async with odd_server(offer_shop) as server, server.connect() as client:
+        server.result = result
+        with pytest.raises(InvalidResult):
+            await client.describe()
+        with pytest.raises(InvalidResult):
+            await client.use(Shop).buy(1)
+
+
+@pytest.mark.parametrize("result", INCOMPLETE)
+async def test_a_description_that_lacks_something_is_a_mismatch(result: bytes, autojump_clock: Clock) -> None:
+    async with odd_server(offer_shop) as server, server.connect() as client:
+        server.result = result
+        with pytest.raises(InterfaceMismatch):
+            await client.use(Shop).buy(1)
+
+
+def offer_shop(connection: Connection) -> None:
+    """Accept the client and offer another shop than it knows."""
+    offers = {"Shop": InterfaceOffer(((1, 0),), "another")}
+    connection.welcome(Welcome("1", b"t" * 16, interfaces=offers), Limits())
