@@ -267,7 +267,6 @@ def connect(
         The client; use it in a `with` statement, or `close` it.
     """
     portal = Portal("appclient")
-    portal.__enter__()
     manager = connect_async(
         address,
         resources=resources,
@@ -280,6 +279,7 @@ def connect(
     )
     life = _Life(manager)
     try:
+        portal.__enter__()  # in here, for Ctrl+C may come as soon as the thread has begun
         running = portal.start(life.run)
         life.opened.result()
     except BaseException:

@@ -7,6 +7,7 @@ the job; closing completes every job that is still waited for.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -35,6 +36,7 @@ class Portal:
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
         self._jobs: set[Future[Any]] = set()
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,6 +89,13 @@ class Portal:
             raise
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether this is a child that was forked from the portal's process."""
+        # A fork copies the memory and not the threads: whoever waited for the loop there waited for ever,
+        # and what woke it would go to the parent's loop, for both have the same socket.
+        return os.getpid() != self._process
+
+    @property
     def is_own_thread(self) -> bool:
         """Whether this is the loop's thread."""
         return threading.current_thread() is self._thread  # idents are given out again
@@ -102,8 +111,10 @@ class Portal:
         """Run an async function in the loop without waiting for it.
 
         Raises:
-            PortalClosed: the loop has ended.
+            PortalClosed: the loop has ended, or this is a forked child, which has no such thread.
         """
+        if self.is_elsewhere:
+            raise PortalClosed("the client belongs to the process that this one was forked from")
         job: Job[T] = Job(self)
         self._jobs.add(job.result)
         job.result.add_done_callback(self._jobs.discard)
@@ -117,12 +128,15 @@ class Portal:
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have a function called in the loop soon; nothing happens where the loop has ended."""
-        if self._token is not None:
+        if self._token is not None and not self.is_elsewhere:
             with contextlib.suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(function, *args)
 
     def close(self) -> None:
         """End the loop and its thread; may be called twice, and from the loop's own thread."""
+        if self.is_elsewhere or self._thread.ident is None:
+            return
+        self._started.result()  # Ctrl+C may have come before there was a loop to end
         self.post(self._end)
         if not self.is_own_thread:
             self._thread.join()
@@ -181,7 +195,7 @@ class Job(Generic[T]):
 
     def wait(self) -> None:
         """Wait until it has ended; the loop's own thread does not, for the job needs it to end."""
-        if not self._portal.is_own_thread:
+        if not self._portal.is_own_thread and not self._portal.is_elsewhere:
             with contextlib.suppress(PortalClosed):
                 self.result.result()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -408,3 +410,39 @@ def test_an_internal_error_names_its_trace(rig: Rig, error_log: ErrorLog) -> Non
         with pytest.raises(InternalError, match="trace"):
             desk.run("fail")
     assert error_log.take("handler failed")
+
+
+def test_ctrl_c_while_connecting_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
+    enter = Portal.__enter__
+
+    def interrupted(portal: Portal) -> Portal:
+        enter(portal)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Portal, "__enter__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        blocking.connect("localhost:1")
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_told_that_the_client_is_not_its_own(rig: Rig) -> None:
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                signal.alarm(int(SECONDS))
+                try:
+                    desk.echo(1)
+                except Closed:
+                    client.close()
+                    status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert desk.echo(2) == 2
