@@ -133,9 +133,14 @@ class Client:
             if self._board.current is change:
                 await self._board.wait_change()
 
-    def on_state(self, listener: Callable[[StateChange], object]) -> None:
-        """Have a function called with the present state and with every change; what it raises is logged."""
-        self._board.listen(listener)
+    def on_state(self, listener: Callable[[StateChange], object], *, now: bool = False) -> None:
+        """Have a function called with every change of the state; what it raises is logged.
+
+        Args:
+            listener: called in the client's loop.
+            now: call it with the present state too, at once.
+        """
+        self._board.listen(listener, now=now)
 
     @property
     def security(self) -> Security | None:

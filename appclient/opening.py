@@ -108,7 +108,7 @@ async def run_client(
     for cls in interfaces:
         client.use(cls)
     if on_state is not None:
-        client.on_state(on_state)
+        client.on_state(on_state, now=True)
     established = await client.open()
     for mismatch in established.mismatches.values():
         await established.transport.aclose()

@@ -53,10 +53,16 @@ class StateBoard:
         self._changed = trio.Event()
         self._listeners: list[Callable[[StateChange], object]] = []
 
-    def listen(self, listener: Callable[[StateChange], object]) -> None:
-        """Call a function with the present state and with every change, in the client's loop."""
+    def listen(self, listener: Callable[[StateChange], object], *, now: bool = False) -> None:
+        """Call a function with every change, in the client's loop.
+
+        Args:
+            listener: what it raises is logged.
+            now: call it with the present state too, at once.
+        """
         self._listeners.append(listener)
-        self._tell(listener)
+        if now:
+            self._tell(listener)
 
     def _tell(self, listener: Callable[[StateChange], object]) -> None:
         try:
