@@ -151,14 +151,14 @@ class PeerError(CertificatesError):
     Attributes:
         address: the other side, as the user names it.
         cause: what happened.
-        remedy: the next step, as a sentence without a full stop.
+        next_step: the next step, as a sentence without a full stop.
     """
 
-    def __init__(self, address: str, cause: str, remedy: str) -> None:
-        super().__init__(f"{address}: {cause}. {remedy}")
+    def __init__(self, address: str, cause: str, next_step: str) -> None:
+        super().__init__(f"{address}: {cause}. {next_step}")
         self.address = address
         self.cause = cause
-        self.remedy = remedy
+        self.next_step = next_step
 
 
 class WrongServerName(PeerError):

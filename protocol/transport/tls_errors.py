@@ -109,4 +109,4 @@ def _is_reset(error: OSError) -> bool:
 def _failure(error: ssl.SSLError, address: str) -> TlsFailure:
     reason, alert = split_reason(error)
     told = translate_ssl_error(error, address)
-    return TlsFailure(address, told.cause, told.remedy, reason=reason, alert=alert)
+    return TlsFailure(address, told.cause, told.next_step, reason=reason, alert=alert)

@@ -187,8 +187,8 @@ async def test_each_way_not_to_be_the_right_server_has_its_own_error(
             for error in found.values():
                 assert str(error).startswith(error.address)
                 assert error.cause in str(error)
-                assert error.remedy
-                assert error.remedy in str(error)
+                assert error.next_step
+                assert error.next_step in str(error)
 
 
 # Files that cannot be used
