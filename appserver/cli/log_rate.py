@@ -1,4 +1,7 @@
-"""A bound on log lines: whoever can cause one can cause thousands, and a full disk stops more than the log."""
+"""A bound on errors in the log: a client that can cause one traceback can cause thousands.
+
+What strangers cause before they are welcome is one line a connection, and those are bounded at the gate.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import time
 from collections.abc import Callable
 
 LINES = 10
-"""Lines a second of one kind: a logger and a text, without the facts beside it."""
+"""Errors a second of one kind: a logger and a text, without the facts beside it."""
 KINDS = 1000
 """Kinds that are remembered at once."""
 
@@ -26,6 +29,8 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line may be written."""
+        if record.levelno < logging.ERROR:
+            return True
         now = self._clock()
         if len(self._kinds) >= KINDS:
             self._kinds.clear()
