@@ -1,7 +1,8 @@
 """Messages out of frames: the pieces of those that came in more than one.
 
 It holds at most `OPEN_MESSAGES` messages of at most the message limit each; what is longer is counted to its
-end but not kept, so that the error can name both numbers.
+end but not kept, so that the error can name both numbers. The pieces of a message are gathered in one
+buffer and none may be empty, so that what is held costs about the bytes that were sent, however they were cut.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ class Oversize:
 
 
 class _Partial:
-    __slots__ = ("kind", "pieces", "size")
+    __slots__ = ("content", "kind", "size")
 
     def __init__(self, kind: int) -> None:
         self.kind = kind
-        self.pieces: list[bytes] = []
+        self.content = bytearray()
         self.size = 0
 
 
@@ -51,7 +52,7 @@ class Reassembly:
     @property
     def held(self) -> int:
         """Bytes of incomplete messages."""
-        return sum(partial.size for partial in self._partial.values() if partial.pieces)
+        return sum(len(partial.content) for partial in self._partial.values())
 
     def add(self, frame: Frame) -> bytes | Oversize | None:
         """Take a frame that has the MORE flag or belongs to a message that had.
@@ -60,10 +61,12 @@ class Reassembly:
             The whole message with its last frame, `Oversize` where it was too long, None before that.
 
         Raises:
-            RemoteProtocolError: frames of two messages are mixed on one stream, or too many
-                messages are under way.
+            RemoteProtocolError: frames of two messages are mixed on one stream, too many messages
+                are under way, or a frame adds nothing to a message that goes on.
         """
         kind, flags, stream, payload = frame
+        if not payload and flags & Flag.MORE:  # no limit would count these
+            raise RemoteProtocolError(f"stream {stream}: an empty frame that is to be continued")
         partial = self._partial.get(stream)
         if partial is None:
             if len(self._partial) >= OPEN_MESSAGES:
@@ -77,10 +80,10 @@ class Reassembly:
             )
         partial.size += len(payload)
         if partial.size <= self._limit:
-            partial.pieces.append(payload)
+            partial.content += payload
         else:
-            partial.pieces.clear()
+            partial.content = bytearray()
         if flags & Flag.MORE:
             return None
         del self._partial[stream]
-        return b"".join(partial.pieces) if partial.size <= self._limit else Oversize(partial.size)
+        return bytes(partial.content) if partial.size <= self._limit else Oversize(partial.size)

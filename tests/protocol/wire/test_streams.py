@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from protocol.wire import codes
@@ -243,6 +245,32 @@ class TestMessagesOfSeveralFrames:
             assert talk.call() == 1
             text = failure_of(talk.server, begun + frame(inside, 1, []))
             assert "cannot be continued" in text or "another frame inside" in text
+
+    @pytest.mark.parametrize("before", [b"", b"x"])
+    def test_an_empty_frame_that_is_to_be_continued_ends_the_connection(self, before: bytes) -> None:
+        """No limit counts it: a million of them would cost memory and be a message of no size."""
+        talk = Talk()
+        begun = frame(FrameType.DATA, talk.call(), before, Flag.MORE) if before else b""
+        assert "empty" in failure_of(talk.server, begun + frame(FrameType.DATA, 1, b"", Flag.MORE))
+
+    def test_the_last_frame_of_a_message_may_be_empty(self) -> None:
+        talk = Talk()
+        stream = talk.call()
+        data = frame(FrameType.DATA, stream, b"x", Flag.MORE) + frame(FrameType.DATA, stream, b"")
+        assert only(talk.server.receive(data, 0.0), DataReceived).data == b"x"
+
+    def test_what_is_held_costs_the_same_in_however_small_pieces_it_comes(self) -> None:
+        talk = Talk()
+        pieces = frame(FrameType.DATA, talk.call(), b"ab", Flag.MORE) * 1000
+        tracemalloc.start()
+        try:
+            for _ in range(100):
+                talk.server.receive(pieces, 0.0)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert talk.server.reassembly.held == 200_000
+        assert held < 400_000
 
     @pytest.mark.parametrize(
         "kind",
