@@ -18,7 +18,7 @@ import math
 
 from protocol.wire import receiving
 from protocol.wire.codec import new_packer, pack
-from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome, encode_error
+from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome
 from protocol.wire.errors import (
     ErrorInfo,
     Executed,
@@ -376,15 +376,10 @@ class Connection:
         self._finish(FrameType.RESULT, stream, self._pack([body]))
 
     def send_error(self, stream: int, error: ErrorInfo) -> None:
-        """Fail a call, stream or subscription of the other side."""
+        """Fail a call, stream or subscription of the other side; what is too long for it is shortened."""
         if self.publications.end(stream, error):
             return
-        payload = encode_error(error)
-        if len(payload) > self.outbox.largest_message:
-            payload = encode_error(
-                ErrorInfo(error.code, error.message[:200], error.executed, trace=error.trace)
-            )
-        self._finish(FrameType.ERROR, stream, payload)
+        self._finish(FrameType.ERROR, stream, self.outbox.error(error))
 
     def _finish(self, kind: FrameType, stream: int, payload: bytes, *, bulk: bool = False) -> None:
         """Send a stream's terminal frame, of which there is exactly one."""

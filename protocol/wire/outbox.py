@@ -5,10 +5,11 @@ It knows the form of frames and the other side's limits, and nothing of what may
 
 from __future__ import annotations
 
-from protocol.wire.errors import MessageTooLarge
+from protocol.wire.errors import ErrorInfo, MessageTooLarge
 from protocol.wire.framing import HEADER, FrameType, encode_frame, encode_message
 from protocol.wire.limits import Limits
 from protocol.wire.scheduler import Scheduler
+from protocol.wire.shortening import encode_short_error
 
 _pack_header = HEADER.pack
 _REPEATED = frozenset({FrameType.DATA, FrameType.EVENT})  # many of one stream may wait: streams take turns
@@ -46,6 +47,10 @@ class Outbox:
     def urgent(self, kind: FrameType, stream: int, payload: bytes) -> None:
         """Queue a small frame of a stream ahead of all messages."""
         self.scheduler.push_urgent(encode_frame(kind, 0, stream, payload))
+
+    def error(self, error: ErrorInfo) -> bytes:
+        """The payload of ERROR, short enough for the other side."""
+        return encode_short_error(error, self.largest_message)
 
     def send(
         self, kind: FrameType, stream: int, payload: bytes, *, bulk: bool = False, flags: int = 0

@@ -9,7 +9,6 @@ from typing import Any
 
 from protocol.wire import codes
 from protocol.wire.codec import pack
-from protocol.wire.envelope import encode_error
 from protocol.wire.errors import ErrorInfo, Executed, MessageTooLarge
 from protocol.wire.framing import FrameType
 from protocol.wire.outbox import Outbox
@@ -122,5 +121,5 @@ class Publications:
         if error is None:
             self._outbox.send(FrameType.END, stream, b"\x90")
         else:
-            self._outbox.send(FrameType.ERROR, stream, encode_error(error))
+            self._outbox.send(FrameType.ERROR, stream, self._outbox.error(error))
         return True

@@ -19,7 +19,6 @@ from protocol.wire.envelope import (
     Refuse,
     Welcome,
     decode_error,
-    encode_error,
     read_fields,
 )
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, RemoteProtocolError
@@ -91,7 +90,9 @@ def receive_frame(connection: Connection, frame: Frame) -> Event | None:
 
 def _reject(connection: Connection, stream: int, code: str, text: str) -> None:
     """Answer a call or subscription that is not taken."""
-    connection.outbox.send(FrameType.ERROR, stream, encode_error(ErrorInfo(code, text, Executed.NO)))
+    connection.outbox.send(
+        FrameType.ERROR, stream, connection.outbox.error(ErrorInfo(code, text, Executed.NO))
+    )
 
 
 def _take_oversize(connection: Connection, kind: int, stream: int, size: int) -> Event | None:

@@ -299,6 +299,20 @@ class TestTooLarge:
         assert talk.client.credit_of(stream) == credit
         assert list(talk.client.streams.opened) == [stream]
 
+    def test_an_error_is_shortened_for_a_side_that_accepts_little(self) -> None:
+        """The texts quote names of the other side's choosing: its own must not end its connection."""
+        talk = Talk(client_limits=Limits(message=1024))
+        name = "é" * 3000
+        call = talk.client.open_call("caller", name, b"\x91\x80")
+        sub = talk.client.subscribe("subscriber", name)
+        talk.to_server()
+        talk.server.refuse_call(call, codes.UNKNOWN_METHOD, f"no method {name}")
+        talk.server.refuse_call(sub, codes.UNKNOWN_TOPIC, f"no event {name}")
+        errors = [event for event in talk.to_client() if isinstance(event, ErrorReceived)]
+        assert [event.owner for event in errors] == ["caller", "subscriber"]
+        assert all(event.error.executed is Executed.NO for event in errors)
+        assert (len(talk.server.streams.taken), len(talk.server.publications)) == (0, 0)
+
     def over(self, kind: int, stream: int, size: int = 10_050) -> bytes:
         pieces = [min(1024, size - at) for at in range(0, size, 1024)]
         return b"".join(

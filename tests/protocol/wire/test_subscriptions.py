@@ -267,3 +267,15 @@ def test_what_does_not_look_as_it_must_ends_the_connection(kind: FrameType, payl
     topic = Topic(Policy.QUEUE)
     side = topic.talk.server if kind is FrameType.SUB else topic.talk.client
     failure_of(side, frame(kind, topic.stream, pack(payload)))
+
+
+def test_the_error_that_ends_a_subscription_is_shortened_for_the_subscriber() -> None:
+    talk = Talk(client_limits=Limits(message=1024))
+    stream = talk.client.subscribe("owner", "Orders.changed")
+    only(talk.to_server(), SubReceived)
+    talk.server.publications.accept(stream, Policy.QUEUE, 3, credit=CREDIT, sequence=0)
+    talk.to_client()
+    assert talk.server.publications.end(stream, ErrorInfo("a.b", "x" * 3000, Executed.YES))
+    error = only(talk.to_client(), ErrorReceived).error
+    assert error.code == "a.b"
+    assert error.message.startswith("xxx")
