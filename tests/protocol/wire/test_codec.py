@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from datetime import time as clock
 from decimal import Decimal
@@ -44,16 +45,23 @@ VALUES = st.recursive(
 )
 
 
-def seconds_to_refuse(data: bytes, limits: Limits | None = None) -> float:
-    """The best of five, of this process's own time: what else the machine does is not the codec's fault."""
+HONEST = pack([{} for _ in range(60_000)])
 
-    def once() -> float:
-        started = time.process_time()
+
+def cost_of_refusing(data: bytes) -> float:
+    """How many times as long as reading an honest message of many containers: the same on any machine."""
+
+    def refuse() -> None:
         with pytest.raises(CodecError):
-            unpack(data, limits or Limits())
+            unpack(data)
+
+    def seconds(work: Callable[[], object]) -> float:
+        started = time.process_time()
+        work()
         return time.process_time() - started
 
-    return min(once() for _ in range(5))
+    rounds = [(seconds(refuse), seconds(lambda: unpack(HONEST))) for _ in range(5)]
+    return min(refused for refused, _ in rounds) / min(read for _, read in rounds)
 
 
 @given(VALUES)
@@ -165,8 +173,8 @@ class TestLimits:
             unpack(pack({value}))
 
     @pytest.mark.parametrize("octet", [b"\x91", b"\x81\xa0"], ids=["arrays", "maps"])
-    def test_a_million_levels_are_refused_within_ten_milliseconds(self, octet: bytes) -> None:
-        assert seconds_to_refuse(octet * 1_000_000 + b"\xc0") < 0.03
+    def test_a_million_levels_are_refused_at_once(self, octet: bytes) -> None:
+        assert cost_of_refusing(octet * 1_000_000 + b"\xc0") < 3
 
     def test_elements_of_one_container_are_bounded(self) -> None:
         limits = Limits(elements=100)
@@ -192,12 +200,13 @@ class TestLimits:
         bomb = b"\xdd" + (1_000_000).to_bytes(4, "big") + b"\x80" * 1_000_000
         halves = b"\x9f" + (b"\xdd\x00\x00\xff\xff" + b"\x80" * 65535) * 15
         for data in (bomb, halves):
+            assert cost_of_refusing(data) < 8
             tracemalloc.start()
-            took = seconds_to_refuse(data)
+            with pytest.raises(CodecError):
+                unpack(data)
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert peak < 12_000_000
-            assert took < 0.2  # with the tracing
 
     def test_containers_inside_a_set_are_bounded(self) -> None:
         inner = b"\xdc\xff\xff" + b"".join(b"\x91\xcd" + n.to_bytes(2, "big") for n in range(65535))
@@ -219,9 +228,9 @@ class TestLimits:
             unpack(pack(frozenset({value})))
 
     @pytest.mark.parametrize("octets", [b"\xdc\xff\xff", b"\xdd\x00\x00\xff\xff", b"\xde\xff\xff\xa1a"])
-    def test_lying_lengths_are_refused_within_ten_milliseconds(self, octets: bytes) -> None:
-        assert seconds_to_refuse(octets * 1000) < 0.01
-        assert seconds_to_refuse(octets * 1000 + b"\xc0" * 70_000) < 0.01
+    def test_lying_lengths_are_refused_at_once(self, octets: bytes) -> None:
+        assert cost_of_refusing(octets * 1000) < 1
+        assert cost_of_refusing(octets * 1000 + b"\xc0" * 70_000) < 1
 
     @pytest.mark.parametrize(
         "member",
@@ -235,7 +244,7 @@ class TestLimits:
     def test_a_set_of_numbers_that_collide_is_refused_at_once(self, member: Any) -> None:
         """All have the hash 0: with 20,000 of them, building the set takes seconds."""
         colliding = b"\xdc\x4e\x20" + b"".join(pack(member(n)) for n in range(1, 20_001))
-        assert seconds_to_refuse(b"\xc9" + len(colliding).to_bytes(4, "big") + b"\x08" + colliding) < 0.1
+        assert cost_of_refusing(b"\xc9" + len(colliding).to_bytes(4, "big") + b"\x08" + colliding) < 8
 
     def test_an_honest_large_set_passes(self) -> None:
         value = set(range(-30_000, 30_000))
