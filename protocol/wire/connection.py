@@ -36,13 +36,12 @@ from protocol.wire.publications import Publications
 from protocol.wire.reassembly import Reassembly
 from protocol.wire.roles import Role, State
 from protocol.wire.session import Session
+from protocol.wire.shortening import encode_short_goaway, encode_short_refuse
 from protocol.wire.streams import StreamTable
 
 __all__ = ["Connection", "Role", "State"]
 
 MAX_DEADLINE_MS = (1 << 53) - 1
-MAX_REASON = 200
-"""Characters of a GOAWAY's text: the frame fits into the smallest frame limit."""
 
 
 class Connection:
@@ -217,7 +216,7 @@ class Connection:
         """Refuse the client; the connection is over."""
         if self.role is not Role.SERVER or self.state is State.OPEN:
             raise LocalProtocolError("only a server in its handshake sends REFUSE")
-        self.outbox.control(FrameType.REFUSE, refuse.encode())
+        self.outbox.control(FrameType.REFUSE, encode_short_refuse(refuse, self.outbox.largest_frame))
         self.state = State.CLOSED
 
     def opened(self, peer_limits: Limits) -> None:
@@ -234,9 +233,9 @@ class Connection:
         """Announce the end: calls that the other side opens from now on are not taken."""
         if self.state is not State.CLOSED:
             self.draining = True
-            last = self.streams.last_taken
-            goaway = Goaway(last, code, text[:MAX_REASON], reconnect_after, address)
-            self.outbox.control(FrameType.GOAWAY, goaway.encode())
+            goaway = Goaway(self.streams.last_taken, code, text, reconnect_after, address)
+            payload = encode_short_goaway(goaway, self.outbox.largest_frame)
+            self.outbox.control(FrameType.GOAWAY, payload)
 
     def close(self) -> None:
         """Receive nothing any more."""

@@ -131,7 +131,9 @@ def _hello(connection: Connection, stream: int, flags: int, payload: bytes) -> E
     if connection.greeted:
         raise RemoteProtocolError("a second HELLO")
     connection.greeted = True
-    return HelloReceived(Hello.decode(payload, connection.limits))
+    hello = Hello.decode(payload, connection.limits)
+    connection.outbox.set_limits(connection.limits, hello.limits)  # for the answer, whichever it is
+    return HelloReceived(hello)
 
 
 def _welcome(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:

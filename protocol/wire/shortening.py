@@ -1,14 +1,17 @@
-"""ERRORs that fit: what is too long for the other side is shortened, so that a failure is told in any case.
+"""ERROR, REFUSE and GOAWAY that fit: what is too long for the other side is shortened.
 
-The texts quote names and values of the other side's choosing, and exceptions' texts have any length; an
-ERROR that could not be sent would end the whole connection for the failure of one call.
+So a failure is told in any case. The texts quote names and values of the other side's choosing, and exceptions'
+texts have any length; an ERROR that could not be sent would end the whole connection for the failure of one
+call, and a REFUSE or GOAWAY in a frame that the other side does not take would say nothing of its reason.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
-from protocol.wire.envelope import encode_error
+from protocol.wire.envelope import Goaway, Refuse, encode_error
 from protocol.wire.errors import ErrorInfo
 
 MAX_CODE = 200
@@ -31,23 +34,40 @@ def encode_short_error(error: ErrorInfo, most: int) -> bytes:
     payload = encode_error(error)
     if len(payload) <= most:
         return payload
-    room = _room(error, most)
-    if room < MIN_MESSAGE:
+    if most - len(encode_error(attrs.evolve(error, message=""))) < MIN_MESSAGE:
         trace = None if error.trace is None else _cut(error.trace, MAX_TRACE)
-        code = _cut(error.code, MAX_CODE)
-        error = attrs.evolve(error, code=code, trace=trace, data=None, causes=())
-        room = _room(error, most)
-    return encode_error(attrs.evolve(error, message=_cut(error.message, room)))
+        error = attrs.evolve(error, code=_cut(error.code, MAX_CODE), trace=trace, data=None, causes=())
+    return _with_text(lambda text: encode_error(attrs.evolve(error, message=text)), error.message, most)
 
 
-def _room(error: ErrorInfo, most: int) -> int:
-    """Bytes that are left for the message; a long text's length takes up to four more than an empty one's."""
-    return most - len(encode_error(attrs.evolve(error, message=""))) - 4
+def encode_short_refuse(refuse: Refuse, most: int) -> bytes:
+    """The payload of REFUSE, its text shortened to where it has at most `most` bytes."""
+    code, reference = _cut(refuse.code, MAX_CODE), _cut(refuse.reference, MAX_TRACE)
+    short = attrs.evolve(refuse, code=code, reference=reference)
+    return _with_text(lambda text: attrs.evolve(short, text=text).encode(), refuse.text, most)
+
+
+def encode_short_goaway(goaway: Goaway, most: int) -> bytes:
+    """The payload of GOAWAY, its text shortened to where it has at most `most` bytes.
+
+    An address that leaves no room for a reason stays behind: a part of one would be another one.
+    """
+    if most - len(attrs.evolve(goaway, text="").encode()) < MIN_MESSAGE:
+        goaway = attrs.evolve(goaway, address=None)
+    return _with_text(lambda text: attrs.evolve(goaway, text=text).encode(), goaway.text, most)
+
+
+def _with_text(encode: Callable[[str], bytes], text: str, most: int) -> bytes:
+    """A payload with as much of its text as there is room for.
+
+    A long text's length takes up to four bytes more than an empty one's.
+    """
+    return encode(_cut(text, most - len(encode("")) - 4))
 
 
 def _cut(text: str, most: int) -> str:
     """The beginning of a text, at most so many bytes as it travels."""
     encoded = text.encode("utf-8", "backslashreplace")
     if len(encoded) <= most:
-        return text
+        return encoded.decode()
     return encoded[: most - len("…".encode())].decode("utf-8", "ignore") + "…"

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from protocol.wire import codes
 from protocol.wire.codec import pack
 from protocol.wire.connection import Connection, Role, State
 from protocol.wire.envelope import Goaway, Hello, InterfaceOffer, Refuse, Welcome
@@ -163,3 +164,13 @@ def test_the_sides_cannot_take_each_others_part() -> None:
     ):
         with pytest.raises(LocalProtocolError):
             wrong()
+
+
+def test_a_refusal_fits_into_the_frames_that_the_client_accepts() -> None:
+    client, server = Connection(Role.CLIENT, Limits(frame=1024)), Connection(Role.SERVER)
+    client.send_hello(Hello(limits=client.limits))
+    only(server.receive(client.data_to_send(), 0.0), HelloReceived)
+    server.refuse(Refuse(codes.INTERFACE_VERSION, f"no interface {'x' * 9000}", "r-7"))
+    refuse = only(client.receive(server.data_to_send(), 0.0), RefuseReceived).refuse
+    assert (refuse.code, refuse.reference) == (codes.INTERFACE_VERSION, "r-7")
+    assert refuse.text.startswith("no interface xxx")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.wire.envelope import decode_error, encode_error
-from protocol.wire.errors import ErrorInfo, Executed
+from protocol.wire.envelope import Goaway, Refuse, decode_error, encode_error
+from protocol.wire.errors import ErrorInfo, Executed, GoawayCode
 from protocol.wire.limits import DEFAULT_LIMITS
-from protocol.wire.shortening import encode_short_error
+from protocol.wire.shortening import encode_short_error, encode_short_goaway, encode_short_refuse
 
 CAUSE = ErrorInfo("rpc.internal", "innermost", Executed.YES)
 COUNT = st.integers(0, 3000)
@@ -55,3 +55,38 @@ def test_data_and_causes_that_are_too_large_stay_behind(large: dict[str, Any]) -
     bare = ErrorInfo("a.b", "none left", Executed.YES, trace="t")
     told = decode_error(encode_short_error(attrs.evolve(bare, **large), 1024), DEFAULT_LIMITS)
     assert told == bare
+
+
+@given(st.builds(Refuse, CODE, MESSAGE, CODE, st.none() | st.floats(0, 1e9)), st.integers(1024, 5000))
+def test_every_refuse_is_shortened_to_what_the_client_accepts(refuse: Refuse, most: int) -> None:
+    payload = encode_short_refuse(refuse, most)
+    assert len(payload) <= most
+    told = Refuse.decode(payload, DEFAULT_LIMITS)
+    assert told.retry_after == refuse.retry_after
+    assert refuse.code.startswith(told.code.rstrip("…"))
+
+
+@given(
+    st.builds(
+        Goaway,
+        st.integers(0, (1 << 32) - 1),
+        st.sampled_from(GoawayCode),
+        MESSAGE,
+        st.none() | st.floats(0, 1e9),
+        st.none() | CODE,
+    ),
+    st.integers(1024, 5000),
+)
+def test_every_goaway_is_shortened_to_what_the_other_side_accepts(goaway: Goaway, most: int) -> None:
+    payload = encode_short_goaway(goaway, most)
+    assert len(payload) <= most
+    told = Goaway.decode(payload, DEFAULT_LIMITS)
+    assert told.address in (goaway.address, None), "a part of an address would be another one"
+    assert attrs.evolve(told, text="", address=None) == attrs.evolve(goaway, text="", address=None)
+
+
+def test_what_fits_is_told_as_it_is() -> None:
+    refuse = Refuse("rpc.draining", "the server is stopping", "r-1", 2.5)
+    assert encode_short_refuse(refuse, 1024) == refuse.encode()
+    goaway = Goaway(7, GoawayCode.KICKED, "an administrator ended the session", 2.5, "appserver://other:1/")
+    assert encode_short_goaway(goaway, 1024) == goaway.encode()
