@@ -121,14 +121,14 @@ async def send_blob(peer: Peer, stream: int, blob: Blob, *, offset: int = 0) -> 
     connection.send_head(stream, head)
     peer.wake()
     reader = _Reader(blob, offset)
-    piece_size = connection.largest_piece
+    piece_size = connection.outbox.largest_frame
     done = offset
     chunks = reader.chunks()
     try:
         async for chunk in chunks:
-            for start in range(0, len(chunk), piece_size):
-                piece = bytes(chunk[start : start + piece_size])
-                await peer.wait_credit(stream)
+            while chunk:
+                room = min(piece_size, await peer.credit.wait(stream))
+                piece, chunk = bytes(chunk[:room]), chunk[room:]
                 connection.send_data(stream, piece, bulk=True)
                 peer.wake()
                 done += len(piece)

@@ -219,7 +219,7 @@ class CalledStream(Stream[T]):
 
     def _consumed(self, size: int) -> None:
         assert self._peer is not None
-        self._peer.connection.consume(self._stream, size)
+        self._peer.connection.flow.consume(self._stream, size)
         self._peer.wake()
 
     @property
@@ -299,7 +299,7 @@ class CalledBlob(ReceivedBlob):
         await self._called.wait_head()
 
     def _consumed(self, size: int) -> None:
-        self._peer.connection.consume(self._stream, size)
+        self._peer.connection.flow.consume(self._stream, size)
         self._peer.wake()
 
     async def save(self, path: str | PathLike, **options: Any) -> None:  # noqa: D102 - as ReceivedBlob's

@@ -356,7 +356,7 @@ class Dispatcher:
         stream = call.stream
 
         def consumed(size: int) -> None:
-            self._connection.consume(stream, size)
+            self._connection.flow.consume(stream, size)
             self._peer.wake()
 
         incoming = self._incoming[stream] = Incoming(call.method, consumed)

@@ -69,7 +69,7 @@ async def send_items(peer: Peer, stream: int, source: Stream[object], converter:
     try:
         async for value in items:
             data = pack(converter.encode(value))
-            await peer.wait_credit(stream)
+            await peer.credit.wait(stream, len(data))
             connection.send_data(stream, data)
             peer.wake()
     finally:

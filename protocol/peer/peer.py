@@ -11,12 +11,14 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import trio
 
 from protocol.peer import builtins
 from protocol.peer.background import first_of
+from protocol.peer.credit import CreditWaits
 from protocol.peer.dispatch import Dispatcher
 from protocol.peer.errors import ConnectionLost, Draining
 from protocol.peer.heartbeat import Heartbeat
@@ -31,6 +33,7 @@ from protocol.wire.connection import Connection
 from protocol.wire.envelope import Goaway
 from protocol.wire.errors import ErrorInfo, Executed, GoawayCode
 from protocol.wire.events import (
+    BlockedReceived,
     CancelReceived,
     CreditReceived,
     DataReceived,
@@ -66,6 +69,7 @@ class Peer:
         ended: the connection is over.
         reason: why, in words; empty before that.
         goaway: the other side's announcement that it will end the connection, or None.
+        credit: where senders wait for room at the other side.
     """
 
     def __init__(
@@ -95,9 +99,9 @@ class Peer:
         )
         self.flush = self._writer.flush
         self.wake = self._writer.wake
+        self.credit = CreditWaits(connection, self.wake, lambda: ConnectionLost(self._lost(Executed.MAYBE)))
         self._dispatcher = Dispatcher(self, limiter)
         self._heartbeat = Heartbeat(self)
-        self._credit: dict[int, trio.Event] = {}
         self._slots = trio.lowlevel.ParkingLot()  # callers beyond the other side's limit of open calls
         self._answered = trio.Event()
         self._idle = trio.Event()
@@ -208,9 +212,11 @@ class Peer:
                 if isinstance(incoming, Incoming):
                     incoming.put(data)
             case CreditReceived(stream):
-                waiting = self._credit.pop(stream, None)
-                if waiting is not None:
-                    waiting.set()
+                self.credit.granted(stream)
+            case BlockedReceived(stream, owner):
+                receiver = owner or self._dispatcher.incoming(stream)
+                if receiver is not None and not isinstance(receiver, PendingCall):
+                    receiver.announce(partial(self._admit, stream))
             case EventReceived(owner, sequence, body, size):
                 owner.put(sequence, body, size)
             case GapReceived(owner, sequence, lost, extra):
@@ -248,6 +254,10 @@ class Peer:
                 self.end(f"protocol error: {error}")
             case _:  # the handshake's events come before a Peer exists; UNIMPLEMENTED needs no answer
                 pass
+
+    def _admit(self, stream: int) -> None:
+        self.connection.flow.admit(stream)
+        self.wake()
 
     def call_done(self) -> None:
         """A handler of this side has ended."""
@@ -288,9 +298,7 @@ class Peer:
         streams.opened.clear()
         streams.subscriptions.clear()
         self._dispatcher.fail_incoming(self._lost(Executed.MAYBE))
-        for waiting in self._credit.values():
-            waiting.set()
-        self._credit.clear()
+        self.credit.give_up()
         self._slots.unpark_all()
         self._idle.set()
         self._answered.set()
@@ -373,22 +381,6 @@ class Peer:
         if not self.ended:
             self.connection.cancel(stream)
             self.wake()
-
-    async def wait_credit(self, stream: int) -> None:
-        """Wait until a message may be sent on a stream.
-
-        Raises:
-            ConnectionLost: the connection is over.
-        """
-        while not self.ended and self.connection.credit_of(stream) <= 0:
-            waiting = self._credit[stream] = trio.Event()  # a stream has one sender
-            try:
-                await waiting.wait()
-            finally:
-                self._credit.pop(stream, None)
-        if self.ended:
-            raise ConnectionLost(self._lost(Executed.MAYBE))
-        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def ping(self) -> float:
         """Ask whether the other side is alive; returns the seconds its answer took."""

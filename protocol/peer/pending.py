@@ -74,13 +74,14 @@ class Incoming:
         ended: nothing more will come.
     """
 
-    __slots__ = ("_consumed", "_items", "_waiting", "ended", "error", "head", "method", "trailer")
+    __slots__ = ("_admit", "_consumed", "_items", "_waiting", "ended", "error", "head", "method", "trailer")
 
     def __init__(self, method: str, consumed: Callable[[int], None]) -> None:
         self.method = method
         self._consumed = consumed
         self._items: deque[bytes] = deque()
         self._waiting: trio.Event | None = None
+        self._admit: Callable[[], object] | None = None
         self.head: dict[str, Any] | None = None
         self.trailer: dict[str, Any] = {}
         self.error: ErrorInfo | None = None
@@ -90,6 +91,13 @@ class Incoming:
         """Take an item from the connection."""
         self._items.append(item)
         self._wake()
+
+    def announce(self, admit: Callable[[], object]) -> None:
+        """Take note that the next item is a large one: `admit`, called when it is waited for, lets it come."""
+        if self._waiting is not None:
+            admit()
+        else:
+            self._admit = admit
 
     def put_head(self, head: dict[str, Any]) -> None:
         """Take a blob's description from the connection."""
@@ -134,6 +142,9 @@ class Incoming:
     async def _wait(self) -> None:
         if self._waiting is None:
             self._waiting = trio.Event()
+            if self._admit is not None:
+                self._admit()
+                self._admit = None
         await self._waiting.wait()
 
     def _wake(self) -> None:

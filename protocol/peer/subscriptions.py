@@ -44,6 +44,8 @@ class EventQueue:
         self.error: BaseException | None = None
         self._items: deque[tuple[Peer, int, bytes, int] | Gap] = deque()
         self._changed = trio.Event()
+        self._waited_for = False
+        self._admit: Callable[[], object] | None = None
         self._peer: Peer | None = None
         self._stream = 0
         self._sequence = 0
@@ -56,6 +58,7 @@ class EventQueue:
         if self._epoch:
             extra = {"after": self._sequence, "epoch": self._epoch}
         self._peer = peer
+        self._admit = None  # what the former connection's publisher announced is void
         self._stream = peer.connection.subscribe(self, self.spec.qualified, extra)
         peer.wake()
 
@@ -84,6 +87,13 @@ class EventQueue:
         self._sequence = sequence
         self._items.append((self._peer, self._stream, body, size))
         self._wake()
+
+    def announce(self, admit: Callable[[], object]) -> None:
+        """Take note that the next event is a large one: `admit`, called when it is waited for, lets it come."""
+        if self._waited_for:
+            admit()
+        else:
+            self._admit = admit
 
     def gap(self, sequence: int, lost: int, extra: dict[str, Any]) -> None:
         """Take a GAP: the one with an epoch confirms the subscription on this connection."""
@@ -132,6 +142,10 @@ class EventQueue:
             if self.error is not None:
                 raise self.error
             self._changed = trio.Event()
+            if self._admit is not None:
+                self._admit()
+                self._admit = None
+            self._waited_for = True
             await self._changed.wait()
         await trio.lowlevel.checkpoint_if_cancelled()
         item = self._items.popleft()
@@ -139,7 +153,7 @@ class EventQueue:
             return item
         peer, stream, body, size = item
         if not peer.ended:
-            peer.connection.consume(stream, size)
+            peer.connection.flow.consume(stream, size)
             peer.wake()
         try:
             return self.spec.item.decode(unpack(body, peer.connection.limits))
@@ -148,6 +162,7 @@ class EventQueue:
             raise peer.to_exception(info, self.spec.qualified) from exc
 
     def _wake(self) -> None:
+        self._waited_for = False
         self._changed.set()
 
 

@@ -51,7 +51,7 @@ class Topic:
             stream,
             Policy(policy.kind),
             policy.limit,
-            credit=min(peer.connection.peer_limits.stream_credit, peer.connection.limits.stream_window),
+            credit=peer.connection.peer_limits.stream_credit,
             sequence=self.sequence,
             lost=lost,
             extra={"epoch": self.epoch},

@@ -28,6 +28,7 @@ from protocol.wire.errors import (
     RemoteProtocolError,
 )
 from protocol.wire.events import Event, Failed, RefuseReceived, ResultReceived
+from protocol.wire.flow import Flow
 from protocol.wire.framing import Flag, FrameReader, FrameTooLarge, FrameType
 from protocol.wire.keepalive import Keepalive, Pulse
 from protocol.wire.limits import HANDSHAKE_FRAME, Limits
@@ -58,6 +59,7 @@ class Connection:
         outbox: the frames on their way out.
         session: the positions.
         streams: the books of live streams.
+        flow: their credit.
         publications: the other side's subscriptions.
         draining: a GOAWAY was sent; new calls are answered with `rpc.draining`.
         greeted: a HELLO was received.
@@ -73,12 +75,13 @@ class Connection:
         self.draining = False
         self.greeted = False
         self.session = Session()
-        self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, limits=self.limits)
+        self.outbox = Outbox(self.limits)
+        self.flow = Flow(self.limits, self.outbox)
+        self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, flow=self.flow)
+        self.publications = Publications(self.outbox)
         self.reassembly = Reassembly(self.limits.message)
         self._keepalive = Keepalive(ping_interval, now)
         self._reader = FrameReader(HANDSHAKE_FRAME if role is Role.SERVER else self.limits.frame)
-        self.outbox = Outbox(self.limits)
-        self.publications = Publications(self.outbox)
         self._pack = new_packer()  # for envelopes alone, whose fields have been checked
         self._pings = 0
 
@@ -140,6 +143,8 @@ class Connection:
             position = self.session.count(positioned, len(data))
             if position is not None:
                 self.outbox.control(FrameType.ACK, pack([position]))
+            if self.flow.awaited:
+                self.flow.advance()
         return events
 
     def fail(self, error: RemoteProtocolError) -> None:
@@ -222,7 +227,7 @@ class Connection:
     def opened(self, peer_limits: Limits) -> None:
         """Enter the open state with what the other side stated."""
         self.peer_limits = peer_limits
-        self.streams.set_peer_limits(peer_limits)
+        self.flow.set_peer_limits(peer_limits)
         self.outbox.set_limits(self.limits, peer_limits)
         self._reader.limit = self.limits.frame
         self.state = State.OPEN
@@ -321,8 +326,20 @@ class Connection:
     # Items and blobs, either way
 
     def credit_of(self, stream: int) -> int:
-        """Bytes that may be sent on a stream; a message may leave while it is above zero."""
-        return self.streams.credit(stream).left if self.streams.is_live(stream) else 0
+        """Bytes that may be sent on a stream; 0 where it has ended."""
+        return self.flow.credit(stream).left if self.streams.is_live(stream) else 0
+
+    def announce_data(self, stream: int, size: int) -> bool:
+        """Say, where the other side has to know, that an item waits for credit: it is sent next then.
+
+        Returns:
+            Whether it has to wait.
+
+        Raises:
+            MessageTooLarge: the other side accepts no message of this size.
+        """
+        self.outbox.check_size(size)
+        return self.streams.is_live(stream) and self.flow.announce(stream, size)
 
     def send_head(self, stream: int, head: dict[str, object]) -> None:
         """Describe a blob, before its content."""
@@ -336,29 +353,14 @@ class Connection:
         Where the stream has ended meanwhile, or there are no bytes, nothing is sent.
 
         Raises:
-            LocalProtocolError: there is no credit; wait for `CreditReceived`.
+            LocalProtocolError: there is no credit for it; `announce_data` it and wait for `CreditReceived`.
             MessageTooLarge: the other side accepts no message of this size; nothing was sent.
         """
         if not data or not self.streams.is_live(stream):
             return
-        credit = self.streams.credit(stream)
-        if credit.left <= 0:
-            raise LocalProtocolError(f"no credit on stream {stream}")
+        self.outbox.check_size(len(data))
+        self.flow.credit(stream).spend(len(data))
         self.outbox.send(FrameType.DATA, stream, data, bulk=bulk)
-        credit.spend(len(data))
-
-    @property
-    def largest_piece(self) -> int:
-        """Bytes of the largest piece of a blob that one frame holds."""
-        return self.outbox.largest_frame
-
-    def consume(self, stream: int, size: int) -> None:
-        """Take note that the application used `size` received bytes; grants more where it is time."""
-        window = self.streams.existing_window(stream)
-        if window is not None:
-            grant = window.consume(size)
-            if grant:
-                self.outbox.urgent(FrameType.CREDIT, stream, pack([grant]))
 
     def send_end(self, stream: int, extra: dict[str, object] | None = None, *, bulk: bool = False) -> None:
         """All was sent. From the callee it is the stream's terminal frame."""
@@ -387,6 +389,8 @@ class Connection:
         self.outbox.send(kind, stream, payload, bulk=bulk)
         self.streams.taken.discard(stream)
         self.streams.forget(stream)
+        if self.flow.awaited:
+            self.flow.advance()
 
     def refuse_call(self, stream: int, code: str, message: str) -> None:
         """Fail a call or subscription that was not executed; nothing where UNSUB has ended it meanwhile."""

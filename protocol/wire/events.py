@@ -64,7 +64,7 @@ class HeadReceived(NamedTuple):
 
 
 class DataReceived(NamedTuple):
-    """An item of a stream or a piece of a blob; call `consume(stream, len(data))` when it was used."""
+    """An item of a stream or a piece of a blob; call `flow.consume(stream, len(data))` when it was used."""
 
     stream: int
     owner: Any
@@ -87,6 +87,13 @@ class CancelReceived(NamedTuple):
 
 class CreditReceived(NamedTuple):
     """More may be sent on a stream."""
+
+    stream: int
+    owner: Any
+
+
+class BlockedReceived(NamedTuple):
+    """The next message of a stream needs more credit than there is; call `flow.admit` when it is waited for."""
 
     stream: int
     owner: Any
@@ -116,7 +123,7 @@ class UnsubReceived(NamedTuple):
 
 
 class EventReceived(NamedTuple):
-    """An event of a subscription; call `consume(stream, size)` when it was used."""
+    """An event of a subscription; call `flow.consume(stream, size)` when it was used."""
 
     owner: Any
     sequence: int
@@ -171,6 +178,7 @@ Event: TypeAlias = (
     | EndReceived
     | CancelReceived
     | CreditReceived
+    | BlockedReceived
     | DataTooLarge
     | SubReceived
     | UnsubReceived

@@ -26,6 +26,7 @@ class FrameType(enum.IntEnum):
     ERROR = 0x14
     CANCEL = 0x15
     CREDIT = 0x16
+    BLOCKED = 0x17
     SUB = 0x20
     UNSUB = 0x21
     EVENT = 0x22

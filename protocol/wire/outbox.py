@@ -52,6 +52,11 @@ class Outbox:
         """The payload of ERROR, short enough for the other side."""
         return encode_short_error(error, self.largest_message)
 
+    def check_size(self, size: int) -> None:
+        """Raise MessageTooLarge for a message that the other side does not accept."""
+        if size > self.largest_message:
+            raise MessageTooLarge(size, self.largest_message)
+
     def send(
         self, kind: FrameType, stream: int, payload: bytes, *, bulk: bool = False, flags: int = 0
     ) -> None:
@@ -61,8 +66,7 @@ class Outbox:
             MessageTooLarge: the other side does not accept it; nothing was queued.
         """
         size = len(payload)
-        if size > self.largest_message:
-            raise MessageTooLarge(size, self.largest_message)
+        self.check_size(size)
         if size <= self.largest_frame and kind not in _REPEATED:
             self.scheduler.push_small(stream, _pack_header(size, kind, flags, stream) + payload)
         else:

@@ -95,6 +95,8 @@ class Publications:
             text = f"the subscriber has fallen more than {subscriber.limit} events behind"
             self.end(stream, ErrorInfo(codes.SLOW_SUBSCRIBER, text, Executed.YES))
             return False
+        elif subscriber.announced is None:
+            self._let_out(subscriber)
         return True
 
     def grant(self, stream: int, size: int) -> bool:
@@ -103,14 +105,28 @@ class Publications:
         if subscriber is None:
             return False
         subscriber.credit.grant(size)
-        while (item := subscriber.next()) is not None:
-            sequence, payload = item
-            if subscriber.lost:
+        self._let_out(subscriber)
+        return True
+
+    def _let_out(self, subscriber: Subscriber) -> None:
+        """Send what there is credit for, and announce what will not get it by being waited for alone."""
+        stream, credit = subscriber.stream, subscriber.credit
+        while (head := subscriber.head) is not None:
+            sequence, payload = head
+            size = len(payload)
+            announced = credit.announced
+            if credit.left < size and not credit.announce(size):
+                return
+            if subscriber.lost and not announced:  # what was lost since it was announced comes after it
                 self._outbox.send(FrameType.GAP, stream, pack([sequence - 1, subscriber.lost]))
                 subscriber.lost = 0
-            subscriber.credit.spend(len(payload))
+            if credit.left < size:
+                subscriber.hold()
+                self._outbox.send(FrameType.BLOCKED, stream, pack([size]))
+                return
+            credit.spend(size)
+            subscriber.pop()
             self._outbox.send(FrameType.EVENT, stream, payload)
-        return True
 
     def end(self, stream: int, error: ErrorInfo | None = None) -> bool:
         """End a subscription with its terminal frame; returns whether there was one."""

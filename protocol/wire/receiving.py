@@ -23,6 +23,7 @@ from protocol.wire.envelope import (
 )
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, RemoteProtocolError
 from protocol.wire.events import (
+    BlockedReceived,
     CallReceived,
     CancelReceived,
     CreditReceived,
@@ -116,8 +117,8 @@ def _take_oversize(connection: Connection, kind: int, stream: int, size: int) ->
         case FrameType.EVENT:
             owner = streams.subscriptions.get(stream)
             if owner is not None:
-                streams.window(stream, grows=False).receive(size)
-                connection.consume(stream, size)
+                connection.flow.receive(stream, size, grows=False)
+                connection.flow.consume(stream, size)
                 return GapReceived(owner, 0, 1, {})
         case _:
             raise RemoteProtocolError(text)
@@ -228,14 +229,14 @@ def _data(connection: Connection, stream: int, flags: int, payload: bytes) -> Ev
     if stream in streams.ended:
         raise RemoteProtocolError(f"stream {stream}: DATA after END")
     if flags & Flag.HEAD:
-        if streams.existing_window(stream) is not None:
+        if connection.flow.has_received(stream):
             raise RemoteProtocolError(f"stream {stream}: a head that is not the first DATA")
-        streams.window(stream)
+        connection.flow.window(stream)
         (head,) = read_fields("DATA", payload, connection.limits)
         return HeadReceived(stream, owner, head)
     if not payload:  # costs no credit, so there could be any number
         raise RemoteProtocolError(f"stream {stream}: DATA without content")
-    streams.window(stream).receive(len(payload))
+    connection.flow.receive(stream, len(payload))
     return DataReceived(stream, owner, payload)
 
 
@@ -261,8 +262,21 @@ def _credit(connection: Connection, stream: int, flags: int, payload: bytes) -> 
     owner = streams.opened.get(stream)
     if owner is None and stream not in streams.taken:
         return None
-    streams.credit(stream).grant(size)
+    connection.flow.credit(stream).grant(size)
     return CreditReceived(stream, owner)
+
+
+def _blocked(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
+    size, _ = read_fields("BLOCKED", payload, connection.limits, int)
+    streams = connection.streams
+    subscribed = stream in streams.subscriptions
+    owner = (streams.subscriptions if subscribed else streams.opened).get(stream)
+    if owner is None and stream not in streams.taken:
+        return None  # of a stream or subscription that is ending
+    if stream in streams.ended:
+        raise RemoteProtocolError(f"stream {stream}: BLOCKED after END")
+    connection.flow.block(stream, size, grows=not subscribed)
+    return BlockedReceived(stream, owner)
 
 
 # Events
@@ -292,7 +306,7 @@ def _event(connection: Connection, stream: int, flags: int, payload: bytes) -> E
     if stream not in connection.streams.subscriptions:
         return None
     owner = connection.streams.subscriptions[stream]
-    connection.streams.window(stream, grows=False).receive(len(payload))
+    connection.flow.receive(stream, len(payload), grows=False)
     if owner is None:  # unsubscribed, and its END is on the way
         return None
     return EventReceived(owner, sequence, body, len(payload))
@@ -364,6 +378,7 @@ _TABLE: dict[int, Callable[[Connection, int, int, bytes], Event | None]] = {
     FrameType.ERROR: _error,
     FrameType.CANCEL: _cancel,
     FrameType.CREDIT: _credit,
+    FrameType.BLOCKED: _blocked,
     FrameType.SUB: _sub,
     FrameType.UNSUB: _unsub,
     FrameType.EVENT: _event,

@@ -1,17 +1,16 @@
-"""The streams of one connection: their ids, who opened them, and their credit.
+"""The streams of one connection: their ids and who opened them.
 
 It keeps the books and knows nothing of frames. The client's ids are odd, the server's even; ids rise
-and wrap round, skipping those still live.
+and wrap round, skipping those still live. Their credit is `protocol.wire.flow`'s, which is told when one ends.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from protocol.wire.credit import ReceiveWindow, SendCredit, WindowPool
 from protocol.wire.errors import RemoteProtocolError
+from protocol.wire.flow import Flow
 from protocol.wire.framing import MAX_STREAM
-from protocol.wire.limits import Limits
 
 
 class StreamTable:
@@ -25,38 +24,17 @@ class StreamTable:
         last_taken: the highest id of the other side's that was taken, for GOAWAY.
     """
 
-    __slots__ = (
-        "_credits",
-        "_limits",
-        "_next",
-        "_parity",
-        "_peer_credit",
-        "_pool",
-        "_windows",
-        "ended",
-        "last_taken",
-        "opened",
-        "subscriptions",
-        "taken",
-    )
+    __slots__ = ("_flow", "_next", "_parity", "ended", "last_taken", "opened", "subscriptions", "taken")
 
-    def __init__(self, *, first: int, limits: Limits) -> None:
+    def __init__(self, *, first: int, flow: Flow) -> None:
         self._parity = first & 1
         self._next = first
-        self._limits = limits
-        self._peer_credit = limits.stream_credit
-        self._pool = WindowPool(limits.connection_credit)
-        self._windows: dict[int, ReceiveWindow] = {}
-        self._credits: dict[int, SendCredit] = {}
+        self._flow = flow
         self.opened: dict[int, Any] = {}
         self.taken: set[int] = set()
         self.ended: set[int] = set()
         self.subscriptions: dict[int, Any] = {}
         self.last_taken = 0
-
-    def set_peer_limits(self, limits: Limits) -> None:
-        """Take note of what the other side stated."""
-        self._peer_credit = limits.stream_credit
 
     def new_id(self) -> int:
         """An id for a stream that this side opens."""
@@ -73,19 +51,6 @@ class StreamTable:
         if live:
             raise RemoteProtocolError(f"stream {stream} is open already")
 
-    def window(self, stream: int, *, grows: bool = True) -> ReceiveWindow:
-        """The account of what the other side may send on a stream."""
-        window = self._windows.get(stream)
-        if window is None:
-            limits = self._limits
-            most = limits.stream_window if grows else limits.stream_credit
-            window = self._windows[stream] = ReceiveWindow(limits.stream_credit, most, self._pool)
-        return window
-
-    def existing_window(self, stream: int) -> ReceiveWindow | None:
-        """As `window`, or None where nothing was received on the stream, or it has ended."""
-        return self._windows.get(stream)
-
     def take(self, stream: int) -> None:
         """Take a call that the other side opened."""
         self.taken.add(stream)
@@ -97,13 +62,6 @@ class StreamTable:
         """Whether a call is open, by whichever side."""
         return stream in self.opened or stream in self.taken
 
-    def credit(self, stream: int) -> SendCredit:
-        """The account of what this side may send on a stream."""
-        credit = self._credits.get(stream)
-        if credit is None:
-            credit = self._credits[stream] = SendCredit(self._peer_credit)
-        return credit
-
     def close(self, stream: int) -> Any:
         """End a call or subscription that this side opened; returns its owner, or None."""
         owner = self.opened.pop(stream, None)
@@ -113,15 +71,10 @@ class StreamTable:
         return owner
 
     def forget(self, stream: int) -> None:
-        """Close a stream's accounts."""
+        """A stream that is in no book any more: close its accounts."""
         if self.ended:
             self.ended.discard(stream)
-        if self._credits:
-            self._credits.pop(stream, None)
-        if self._windows:
-            window = self._windows.pop(stream, None)
-            if window is not None:
-                window.close()
+        self._flow.forget(stream)
 
     def is_later(self, stream: int, last: int) -> bool:
         """Whether an id was given out after `last`, with ids wrapping round."""

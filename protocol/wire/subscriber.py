@@ -3,6 +3,7 @@
 Events never slow the publisher. What the subscriber has credit for leaves at once; the rest waits
 here, bounded by the topic's policy. Nothing is dropped silently: `queue` drops its oldest and says
 how many with a GAP, `latest` replaces what the contract calls outdated, `disconnect` ends the subscription.
+An event that was announced with BLOCKED is neither dropped nor replaced: it is the next to leave.
 """
 
 from __future__ import annotations
@@ -30,16 +31,28 @@ class Subscriber:
     Attributes:
         stream: the subscription's stream.
         credit: what the subscriber has room for.
+        announced: the event that BLOCKED has announced, with its number, or None.
         limit: events that may wait.
         overflowed: the policy is `DISCONNECT` and the limit was reached.
         lost: events dropped since the last GAP.
     """
 
-    __slots__ = ("_keyed", "_policy", "_queue", "credit", "limit", "lost", "overflowed", "stream")
+    __slots__ = (
+        "_keyed",
+        "_policy",
+        "_queue",
+        "announced",
+        "credit",
+        "limit",
+        "lost",
+        "overflowed",
+        "stream",
+    )
 
     def __init__(self, stream: int, policy: Policy, limit: int, credit: int) -> None:
         self.stream = stream
         self.credit = SendCredit(credit)
+        self.announced: tuple[int, bytes] | None = None
         self.overflowed = False
         self.lost = 0
         self._policy = policy
@@ -58,7 +71,7 @@ class Subscriber:
         Returns:
             Whether it may leave at once, without waiting here.
         """
-        if self.credit.left > 0 and not self._queue and not self._keyed and not self.lost:
+        if self.credit.left >= len(payload) and not self.waiting and not self.lost:
             return True
         match self._policy:
             case Policy.LATEST:
@@ -79,17 +92,31 @@ class Subscriber:
                     self._queue.append((sequence, payload))
         return False
 
-    def next(self) -> tuple[int, bytes] | None:
-        """Take the next event for which there is credit, with its sequence number."""
-        if self.credit.left <= 0:
-            return None
+    @property
+    def head(self) -> tuple[int, bytes] | None:
+        """The event whose turn it is, with its sequence number."""
+        if self.announced is not None:
+            return self.announced
         if self._queue:
-            return self._queue.popleft()
-        if self._keyed:
-            return self._keyed.popitem(last=False)[1]
-        return None
+            return self._queue[0]
+        return next(iter(self._keyed.values()), None)
+
+    def pop(self) -> None:
+        """The head has left."""
+        if self.announced is not None:
+            self.announced = None
+        elif self._queue:
+            self._queue.popleft()
+        else:
+            self._keyed.popitem(last=False)
+
+    def hold(self) -> None:
+        """The head was announced: nothing replaces it any more, and nothing goes before it."""
+        head = self.head
+        self.pop()
+        self.announced = head
 
     @property
     def waiting(self) -> int:
         """Events that wait for credit."""
-        return len(self._queue) + len(self._keyed)
+        return len(self._queue) + len(self._keyed) + (self.announced is not None)

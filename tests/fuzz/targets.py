@@ -20,6 +20,7 @@ from protocol.wire.errors import (
     RemoteProtocolError,
 )
 from protocol.wire.events import (
+    BlockedReceived,
     CallReceived,
     CancelReceived,
     DataReceived,
@@ -132,12 +133,15 @@ class User:
                 if stream in connection.streams.taken:
                     connection.send_error(stream, ErrorInfo(codes.CANCELLED, "", Executed.MAYBE))
             case DataReceived(stream, _, data):
-                connection.consume(stream, len(data))
+                connection.flow.consume(stream, len(data))
+            case BlockedReceived(stream):
+                if chance.random() < 0.8:
+                    connection.flow.admit(stream)
             case EndReceived(stream, None):
                 if stream in connection.streams.taken:
                     connection.send_result(stream, pack("done"))
             case EventReceived(_, _, _, size):
-                connection.consume(self.streams[-1], size)
+                connection.flow.consume(self.streams[-1], size)
                 if chance.random() < 0.2:
                     connection.unsubscribe(self.streams[-1])
             case SubReceived(stream, topic):
@@ -163,8 +167,9 @@ class User:
                 case 1:
                     connection.send_error(stream, ErrorInfo("orders.out", "none", Executed.YES, b"\x80"))
                 case 2:
-                    if connection.credit_of(stream) > 0:
-                        connection.send_data(stream, bytes(chance.choice((1, 3000))))
+                    item = bytes(chance.choice((1, 3000)))
+                    if not connection.announce_data(stream, len(item)):
+                        connection.send_data(stream, item)
                     connection.send_end(stream)
                 case _:
                     pass

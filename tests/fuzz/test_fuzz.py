@@ -44,6 +44,7 @@ def test_the_recorded_sessions_reach_every_part_of_a_connection() -> None:
         0x14,
         0x15,
         0x16,
+        0x17,
         0x20,
         0x21,
         0x22,

@@ -43,9 +43,9 @@ def test_an_ack_leaves_after_many_octets() -> None:
     talk = Talk()
     stream = talk.call()
     for _ in range(ACK_BYTES // 50_000 + 1):
-        talk.client.streams.credit(stream).left = 1 << 20
+        talk.client.flow.credit(stream).left = 1 << 20
         talk.client.send_data(stream, bytes(50_000))
-        talk.server.streams.window(stream)._left = 1 << 20
+        talk.server.flow.window(stream)._left = 1 << 20
         talk.to_server()
     talk.to_client()
     assert talk.client.session.acknowledged == talk.client.sent_position

@@ -6,6 +6,7 @@ from protocol.wire import codes
 from protocol.wire.codec import pack
 from protocol.wire.errors import ErrorInfo, Executed, LocalProtocolError
 from protocol.wire.events import (
+    BlockedReceived,
     CallReceived,
     ErrorReceived,
     Event,
@@ -20,7 +21,7 @@ from protocol.wire.publications import encode_event
 from protocol.wire.subscriber import Policy
 from tests.protocol.wire.talk import Talk, failure_of, frame, frames_of, octets, only
 
-CREDIT = 100
+CREDIT = 140
 BODY = bytes(40)  # an event of 44 octets: three of them use the credit up
 
 
@@ -38,10 +39,10 @@ class Topic:
         assert self.seen() == [GapReceived("owner", 0, 0, {"epoch": "e"})]
         self.sequence = 0
 
-    def publish(self, count: int = 1, key: object = None) -> bool:
+    def publish(self, count: int = 1, key: object = None, body: bytes = BODY) -> bool:
         for _ in range(count):
             self.sequence += 1
-            payload = encode_event(self.sequence, BODY)
+            payload = encode_event(self.sequence, body)
             on = self.talk.server.publications.publish(self.stream, self.sequence, payload, key)
         return on
 
@@ -52,7 +53,7 @@ class Topic:
         """What the subscriber's application does with its events: it makes room for more."""
         for event in events:
             if isinstance(event, EventReceived):
-                self.talk.client.consume(self.stream, event.size)
+                self.talk.client.flow.consume(self.stream, event.size)
         assert self.talk.to_server() == []
 
 
@@ -175,10 +176,10 @@ def test_a_topic_that_does_not_exist() -> None:
 
 
 def test_an_event_larger_than_a_frame_arrives_whole() -> None:
-    talk = Talk(Limits(frame=1024), Limits(frame=1024))
+    talk = Talk(Limits(frame=1024, stream_credit=9050), Limits(frame=1024))
     stream = talk.client.subscribe("owner", "t")
     talk.to_server()
-    talk.server.publications.accept(stream, Policy.QUEUE, 3, credit=CREDIT, sequence=0)
+    talk.server.publications.accept(stream, Policy.QUEUE, 3, credit=9050, sequence=0)
     talk.server.publications.publish(stream, 1, encode_event(1, bytes(9000)))
     assert only(talk.to_client()[1:], EventReceived).body == bytes(9000)
 
@@ -204,6 +205,73 @@ def test_an_oversized_event_that_comes_all_the_same_is_a_gap_and_costs_no_credit
     talk.to_client()
     for _ in range(100):
         assert talk.client.receive(long, 0.0) == [GapReceived("owner", 0, 1, {})]
+
+
+class TestALargeEvent:
+    """One that is larger than the subscriber's window."""
+
+    LARGE = bytes(1000)
+
+    def topic(self, policy: Policy, limit: int = 3) -> Topic:
+        """A large event that waits to be let in; the application is not waiting for it yet."""
+        topic = Topic(policy, limit)
+        topic.publish(body=self.LARGE, key="large")
+        assert topic.seen() == [BlockedReceived(topic.stream, "owner")]
+        return topic
+
+    @pytest.mark.parametrize("policy", Policy)
+    def test_comes_when_it_is_waited_for(self, policy: Policy) -> None:
+        topic = self.topic(policy)
+        topic.talk.client.flow.admit(topic.stream)
+        assert topic.talk.to_server() == []
+        event = only(topic.seen(), EventReceived)
+        assert event.body == self.LARGE
+        topic.use([event])
+        topic.publish(3)
+        assert numbers(topic.seen()) == [2, 3, 4], "the window is what it was"
+
+    def test_is_not_overtaken_and_what_was_dropped_behind_it_is_told_behind_it(self) -> None:
+        topic = self.topic(Policy.QUEUE, limit=2)
+        topic.publish(5)
+        topic.talk.client.flow.admit(topic.stream)
+        topic.talk.to_server()
+        events = topic.seen()
+        assert numbers(events) == [1]
+        topic.use(events)
+        assert numbers(topic.seen()) == ["3 lost, then after 4", 5, 6]
+
+    def test_comes_behind_the_gap_before_it(self) -> None:
+        topic = Topic(Policy.QUEUE, limit=2)
+        topic.publish(4)
+        topic.publish(body=self.LARGE)
+        topic.publish()
+        first = topic.seen()
+        assert numbers(first) == [1, 2, 3, "1 lost, then after 4", "BlockedReceived"]
+        topic.talk.client.flow.admit(topic.stream)
+        topic.talk.to_server()
+        events = topic.seen()
+        assert numbers(events) == [5]
+        topic.use([*first, *events])
+        assert numbers(topic.seen()) == [6]
+
+    def test_that_was_announced_is_not_replaced_by_a_newer_one(self) -> None:
+        topic = self.topic(Policy.LATEST)
+        for _ in range(3):
+            topic.publish(key="large")
+        topic.talk.client.flow.admit(topic.stream)
+        topic.talk.to_server()
+        events = topic.seen()
+        assert numbers(events) == [1]
+        topic.use(events)
+        assert numbers(topic.seen()) == [4]
+
+    def test_does_not_wait_for_the_end_of_a_subscription(self) -> None:
+        topic = self.topic(Policy.QUEUE)
+        topic.talk.client.unsubscribe(topic.stream)
+        topic.talk.settle()
+        assert topic.talk.client.streams.subscriptions == {}
+        topic.talk.client.flow.admit(topic.stream)
+        assert topic.talk.client.pending == 0
 
 
 class TestTheSubscriptionLimit:

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from protocol.wire.connection import Connection, State
 from protocol.wire.errors import ErrorInfo, Executed, GoawayCode, MessageTooLarge
 from protocol.wire.events import (
+    BlockedReceived,
     CallReceived,
     CancelReceived,
     CreditReceived,
@@ -55,6 +56,7 @@ class Call:
         self.down: list[bytes] = []
         self.up_seen: list[bytes] = []
         self.down_seen: list[bytes] = []
+        self.announced: list[bytes | None] = [None, None]  # an item that waits for credit, up and down
         self.up_ended = self.taken = self.cancelled = False
         self.outcome: object = None
         self.outcome_seen: object = None
@@ -123,14 +125,17 @@ class TwoSides(RuleBasedStateMachine):
             return
         call = calls[number % len(calls)]
         sender = self.sides[1 - side if down else side]
-        if sender.credit_of(call.stream) <= 0:
-            return
-        data = self.mark(size)
+        data = call.announced[down] or self.mark(size)
         try:
+            if sender.announce_data(call.stream, len(data)):
+                if sender.flow.credit(call.stream).announced:
+                    call.announced[down] = data
+                return
             sender.send_data(call.stream, data, bulk=bulk)
         except MessageTooLarge:
             assert size > 5000
             return
+        call.announced[down] = None
         (call.down if down else call.up).append(data)
 
     @rule(side=SIDES, number=st.integers(0, 3))
@@ -177,11 +182,13 @@ class TwoSides(RuleBasedStateMachine):
         call = calls[number % len(calls)]
         up, down = sum(map(len, call.up_seen)), sum(map(len, call.down_seen))
         if call.outcome is None and up > call.used_up:
-            self.sides[1 - side].consume(call.stream, up - call.used_up)
+            self.sides[1 - side].flow.consume(call.stream, up - call.used_up)
             call.used_up = up
         if down > call.used_down:
-            self.sides[side].consume(call.stream, down - call.used_down)
+            self.sides[side].flow.consume(call.stream, down - call.used_down)
             call.used_down = down
+        for one in self.sides:  # and wait for more
+            one.flow.admit(call.stream)
 
     @precondition(lambda self: not self.draining)
     @rule(side=SIDES)
@@ -205,8 +212,9 @@ class TwoSides(RuleBasedStateMachine):
     def use_events(self, side: int) -> None:
         for subscription in self.subscriptions[side].values():
             if subscription.size and not subscription.gone:
-                self.sides[side].consume(subscription.stream, subscription.size)
+                self.sides[side].flow.consume(subscription.stream, subscription.size)
                 subscription.size = 0
+            self.sides[side].flow.admit(subscription.stream)
 
     @rule(side=SIDES)
     def unsubscribe(self, side: int) -> None:
@@ -287,7 +295,7 @@ class TwoSides(RuleBasedStateMachine):
                 for owner in untaken:
                     assert not owner.taken, "a call that runs is never said not to have run"
                     del mine[owner.stream]
-            case CreditReceived() | HeadReceived():
+            case CreditReceived() | BlockedReceived() | HeadReceived():
                 pass
             case other if type(other).__name__ == "PongReceived":
                 pass
@@ -307,6 +315,16 @@ class TwoSides(RuleBasedStateMachine):
     def nobody_broke_the_protocol(self) -> None:
         for side in getattr(self, "sides", []):
             assert side.state is State.OPEN
+
+    @invariant()
+    def what_was_granted_is_bounded(self) -> None:
+        for side in getattr(self, "sides", []):
+            windows = side.flow._windows.values()
+            began = LIMITS.stream_credit * len(windows)
+            assert (
+                sum(window._left for window in windows) <= began + LIMITS.connection_credit + LIMITS.message
+            )
+            assert 0 <= side.flow._free <= LIMITS.message
 
     def teardown(self) -> None:
         """Carry everything: what was sent has arrived, and the books are empty."""
@@ -334,7 +352,9 @@ class TwoSides(RuleBasedStateMachine):
             assert one.sent_position == other.session.received
             assert one.streams.taken == set()
             assert one.streams.ended == set()
-            assert set(one.streams._credits) == set()
+            assert one.flow._credits == {}
+            assert one.flow._free == LIMITS.message
+            assert one.flow.awaited == {}
             assert one.outbox.scheduler._messages == 0
             assert one.outbox.scheduler._lanes == {}
             assert len(one.reassembly) == 0
