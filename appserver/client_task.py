@@ -30,6 +30,8 @@ logger = logging.getLogger("appserver.connections")
 
 SIGN_IN_RETRY = 10.0
 """Seconds after which a client tries again where signing in failed for no fault of its own."""
+FULL_RETRY = 30.0
+"""Seconds after which a client tries again where there was no place for it: people do not leave every second."""
 
 
 @attrs.frozen
@@ -39,10 +41,12 @@ class ConnectionRules:
     Attributes:
         limits: what the server accepts.
         timeouts: how long it waits for what.
+        sessions: clients that it serves at once.
     """
 
     limits: Limits
     timeouts: TimeoutSettings
+    sessions: int
 
 
 class ClientTask:
@@ -174,6 +178,9 @@ class ClientTask:
         """Why a client cannot be served, or None."""
         if self._draining():
             return Refuse(codes.DRAINING, "the server is stopping", _reference(), retry_after=1.0)
+        if len(self._sessions) >= self._rules.sessions:
+            text = f"the server serves {self._rules.sessions} clients already (client_server.sessions)"
+            return Refuse(codes.SERVER_FULL, text, _reference(), retry_after=FULL_RETRY)
         if PROTOCOL_VERSION not in hello.versions:
             text = (
                 f"this server speaks protocol version {PROTOCOL_VERSION}, the client {list(hello.versions)}"

@@ -109,7 +109,9 @@ class Server:
         self._task = ClientTask(
             application,
             self.sessions,
-            ConnectionRules(connection_limits(settings.limits), settings.timeouts),
+            ConnectionRules(
+                connection_limits(settings.limits), settings.timeouts, settings.client_server.sessions
+            ),
             limiter=trio.CapacityLimiter(settings.limits.worker_threads),
             draining=lambda: self._draining,
         )

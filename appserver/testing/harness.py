@@ -39,7 +39,7 @@ from appserver.application import Application
 from appserver.server import Server, load_identity, run_server
 from protocol.certs import client_context, load_trust
 from protocol.interface import Interface
-from protocol.settings import ClientServerSettings, Settings
+from protocol.settings import Settings
 from protocol.transport import Address, Transport, TransportError
 from protocol.transport.memory import Link
 from protocol.transport.opening import open_client, open_server
@@ -192,7 +192,8 @@ async def loopback_server(
     settings: Settings | None = None,
 ) -> AsyncIterator[LoopbackServer]:
     """Run an application's server for several clients; see `loopback`."""
-    settings = attrs.evolve(settings or Settings(), client_server=ClientServerSettings(encrypt=encrypted))
+    settings = settings or Settings()
+    settings = attrs.evolve(settings, client_server=attrs.evolve(settings.client_server, encrypt=encrypted))
     server_context = context = None
     identity = None
     if encrypted:

@@ -59,6 +59,7 @@ class ClientServerSettings:
             The default is this machine alone: a new application has no accounts yet, so who opens it
             to the network is to be an administrator, and not a default.
         port: TCP port; 0 takes a free one.
+        sessions: clients that may be connected at once; one more is refused, and comes back by itself.
     """
 
     SECTION: ClassVar[str] = "client_server"
@@ -66,6 +67,7 @@ class ClientServerSettings:
     encrypt: bool = attrs.field(default=True, validator=checks.boolean())
     host: str = attrs.field(default="127.0.0.1", validator=checks.host())
     port: int = attrs.field(default=DEFAULT_PORT, validator=checks.integer(0, 65_535))
+    sessions: int = attrs.field(default=10_000, validator=checks.integer(1, 1 << 20))
 
 
 @attrs.frozen

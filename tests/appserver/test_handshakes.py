@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from appclient import HandshakeIncomplete, Refused
 from appserver import Application, NotAuthenticated, current_call
 from appserver.testing import Cut, Network, loopback, loopback_server
 from protocol.peer import HandshakeEnded
-from protocol.settings import Settings, TimeoutSettings
+from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
 from protocol.transport import TransportError
 from protocol.wire import codes
 from protocol.wire.events import RefuseReceived
@@ -174,3 +175,23 @@ async def test_garbage_is_one_warning_and_harms_nobody(autojump_clock: Clock) ->
                     raw.transport.send_nowait(garbage)
                     await trio.sleep(5)
             assert await client.use(Desk).echo(1) == 1
+
+
+@pytest.mark.parametrize(("encrypted", "version"), TRANSPORTS, ids=TRANSPORT_IDS)
+async def test_a_full_server_refuses_with_a_time_and_takes_the_next_when_one_has_left(
+    encrypted: bool, version: Literal["1.2", "1.3"] | None, autojump_clock: Clock
+) -> None:
+    application, _ = new_desk()
+    settings = Settings(client_server=ClientServerSettings(sessions=2))
+    with trio.fail_after(100):
+        async with loopback_server(
+            application, encrypted=encrypted, tls_version=version, settings=settings
+        ) as server:
+            async with server.connect(), server.connect() as second:
+                with pytest.raises(Refused, match=r"2 clients already \(client_server.sessions\)") as caught:
+                    async with server.connect():
+                        pass
+                assert (caught.value.code, caught.value.retry_after) == (codes.SERVER_FULL, 30.0)
+                assert await second.use(Desk).echo(1) == 1
+            async with server.connect() as another:
+                assert await another.use(Desk).echo(1) == 1
