@@ -141,7 +141,7 @@ class LimitSettings:
     message: int = attrs.field(default=4 * MIB, validator=checks.integer(KIB, 1024 * MIB))
     open_calls: int = attrs.field(default=100, validator=checks.integer(1, 1 << 20))
     subscriptions: int = attrs.field(default=1000, validator=checks.integer(0, 1 << 20))
-    stream_credit: int = attrs.field(default=32 * KIB, validator=checks.integer(1, 1024 * MIB))
+    stream_credit: int = attrs.field(default=64 * KIB, validator=checks.integer(1, 1024 * MIB))
     connection_credit: int = attrs.field(default=4 * MIB, validator=checks.integer(1, 4096 * MIB))
     pending_output: int = attrs.field(default=8 * MIB, validator=checks.integer(64 * KIB, 4096 * MIB))
     connections_before_authentication: int = attrs.field(default=256, validator=checks.integer(1, 65_536))
