@@ -41,6 +41,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tomlkit": ("protocol.settings.edit",),
     "structlog": ("appserver.cli.logs",),
     "cryptography": ("protocol.certs",),
+    "truststore": ("protocol.certs.system_store",),
     "cyclopts": ("appserver.cli", "appclient.cli"),
     "rich": ("appserver.cli", "appclient.cli"),
     "pytest": ("appserver.testing",),

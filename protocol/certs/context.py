@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from protocol.certs.ciphers import set_ciphers
 from protocol.certs.errors import UnusableCertificate
 from protocol.certs.pem import encode_pem
+from protocol.certs.system_store import load_system_authorities, system_context_class
 from protocol.settings import TlsSettings
 
 if TYPE_CHECKING:
@@ -102,11 +103,14 @@ def client_context(trust: Trust, policy: TlsSettings, *, pin: str | None = None)
         PolicyError: the cipher list is not acceptable.
         UnusableCertificate: OpenSSL refuses the client's own key or certificate.
     """
-    context = _new_context(ssl.PROTOCOL_TLS_CLIENT, policy)
+    system = not trust.anchors and pin is None
+    context = _new_context(
+        ssl.PROTOCOL_TLS_CLIENT, policy, system_context_class() if system else ssl.SSLContext
+    )
     if trust.anchors:
         context.load_verify_locations(cadata=_as_pem(trust.anchors))
-    elif pin is None:
-        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    elif system:
+        load_system_authorities(context)
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -115,8 +119,10 @@ def client_context(trust: Trust, policy: TlsSettings, *, pin: str | None = None)
     return context
 
 
-def _new_context(protocol: int, policy: TlsSettings) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _new_context(
+    protocol: int, policy: TlsSettings, kind: type[ssl.SSLContext] = ssl.SSLContext
+) -> ssl.SSLContext:
+    context = kind(protocol)
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_3 if policy.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     )

@@ -3,7 +3,9 @@
 OpenSSL says what a verification found by a number (X509_V_ERR_...) and what the other side said by an
 alert. Python gives both on `ssl.SSLError`; the texts of OpenSSL are for its developers.
 
-Source: openssl/x509_vfy.h for the numbers, RFC 8446 section 6.2 for the alerts.
+Where the operating system judges (`system_store`), the numbers are its own.
+
+Source: openssl/x509_vfy.h, winerror.h and SecBase.h for the numbers, RFC 8446 section 6.2 for the alerts.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from collections.abc import Callable
 
 from protocol.certs import errors
 
-# X509_V_ERR_...
-_NOT_YET_VALID = {9, 11, 13}
-_EXPIRED = {10, 12, 14}
-_REVOKED = {23}
+# X509_V_ERR_..., then Windows' CERT_E_... and CRYPT_E_..., then macOS' errSec...
+_NOT_YET_VALID = {9, 11, 13, -67819}
+_EXPIRED = {10, 12, 14, 0x800B0101, -67818}
+_REVOKED = {23, 0x800B010C, 0x80092010, -67820}
 # A signature that does not verify (7) or key identifiers that differ (29, 30, 31) come of an authority
 # with the same name and another key: another authority.
 _UNKNOWN_AUTHORITY = {2, 3, 4, 5, 6, 7, 18, 19, 20, 21, 24, 27, 28, 29, 30, 31}
-_WRONG_NAME = {62, 63, 64}
+_UNKNOWN_AUTHORITY |= {0x800B0109, 0x800B010A, 0x800B0112, -67843, -25318}
+_WRONG_NAME = {62, 63, 64, 0x800B010F, -67602}
 
 _CERTIFICATE_ALERTS = {
     "UNKNOWN_CA": "it comes from an authority that the other side does not trust",
