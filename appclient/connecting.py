@@ -20,6 +20,7 @@ from protocol.certs import (
     check_peer_certificate,
     client_context,
     load_trust,
+    read_passphrase,
     remember_server,
     translate_ssl_error,
 )
@@ -111,7 +112,8 @@ class Connector:
 
         async def open_transport() -> Transport:
             # Read anew for each connection: a renewed certificate counts from the next one on.
-            trust = await trio.to_thread.run_sync(load_trust, resources)
+            passphrase = partial(read_passphrase, settings.tls)
+            trust = await trio.to_thread.run_sync(partial(load_trust, resources, passphrase=passphrase))
             if settings.client_server.encrypt:
                 return await _open_encrypted(address, trust, settings)
             check_downgrade(trust, address)

@@ -7,14 +7,20 @@ simply copy the server's `cert.pem` here. With `key.pem` beside it, it is this c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
 from protocol.certs import errors
-from protocol.certs.certificates import check_times, encode_certificate, key_fingerprint, load_certificates
+from protocol.certs.certificates import (
+    check_times,
+    encode_certificate,
+    key_fingerprint,
+    load_certificates,
+    spki_fingerprint,
+)
 from protocol.certs.identity import (
     CERT_FILE,
     KEY_FILE,
@@ -22,7 +28,7 @@ from protocol.certs.identity import (
     open_client_identity,
     server_key_error,
 )
-from protocol.certs.pem import check_folder
+from protocol.certs.pem import check_folder, read_blocks
 from protocol.certs.pins import KNOWN_SERVERS_FILE, KnownServer, read_known_servers, server_key
 
 ANCHORS_FILE = "ca.pem"
@@ -62,21 +68,23 @@ class Trust:
         """
         if self.identity is None or der is None:
             return
-        from protocol.certs.certificates import spki_fingerprint
-
         if spki_fingerprint(der) == self.identity.fingerprint:
             raise server_key_error(self.identity.key_file)
 
 
 def load_trust(
-    resources: Path | None, *, passphrase: bytes | None = None, now: datetime | None = None
+    resources: Path | None,
+    *,
+    passphrase: bytes | Callable[[], bytes | None] | None = None,
+    now: datetime | None = None,
 ) -> Trust:
     """Read a client's Resources folder.
 
     Args:
         resources: the folder, which has to exist; None for a client that has none, and trusts pins and
             the operating system's authorities alone.
-        passphrase: of the client's own key, where it is encrypted.
+        passphrase: of the client's own key, or what finds it. That is called only where the key is
+            encrypted: a passphrase file that `settings.toml` names for the server need not exist here.
         now: the present time, UTC; None takes the clock.
 
     Returns:
@@ -94,17 +102,31 @@ def load_trust(
     if os.path.lexists(resources / _AUTHORITY_KEY):
         raise server_key_error(resources / _AUTHORITY_KEY)
     has_key = os.path.lexists(resources / KEY_FILE)
-    if has_key:
-        _check_key_not_pinned(resources / KEY_FILE, known, passphrase)
-    identity = open_client_identity(resources, passphrase=passphrase, now=moment) if has_key else None
     files = [ANCHORS_FILE] if has_key else [ANCHORS_FILE, CERT_FILE]
-    anchors = [
-        anchor
-        for name in files
-        if os.path.lexists(resources / name)
-        for anchor in _load_anchors(resources / name, moment)
-    ]
-    return Trust(resources, tuple(dict.fromkeys(anchors)), identity, known)
+    anchors = tuple(
+        dict.fromkeys(
+            anchor
+            for name in files
+            if os.path.lexists(resources / name)
+            for anchor in _load_anchors(resources / name, moment)
+        )
+    )
+    identity = None
+    if has_key:
+        secret = _find_passphrase(resources / KEY_FILE, passphrase)
+        _check_key_is_no_servers(resources / KEY_FILE, known, anchors, secret)
+        identity = open_client_identity(resources, passphrase=secret, now=moment)
+    return Trust(resources, anchors, identity, known)
+
+
+def _find_passphrase(key_file: Path, passphrase: bytes | Callable[[], bytes | None] | None) -> bytes | None:
+    if not callable(passphrase):
+        return passphrase
+    try:
+        encrypted = any(block.encrypted for block in read_blocks(key_file, private=True))
+    except errors.ResourcesError:
+        return None  # what is wrong with the key itself is told when the identity is opened
+    return passphrase() if encrypted else None
 
 
 def _load_anchors(path: Path, now: datetime) -> tuple[bytes, ...]:
@@ -115,15 +137,18 @@ def _load_anchors(path: Path, now: datetime) -> tuple[bytes, ...]:
     return tuple(encode_certificate(certificate) for certificate in certificates)
 
 
-def _check_key_not_pinned(path: Path, known: Mapping[str, KnownServer], passphrase: bytes | None) -> None:
-    pins = {server.pin for server in known.values()} - {None}
-    if not pins:
+def _check_key_is_no_servers(
+    path: Path, known: Mapping[str, KnownServer], anchors: tuple[bytes, ...], passphrase: bytes | None
+) -> None:
+    """Recognise a server's key without its certificate: it is pinned, or is itself what this client trusts."""
+    servers = {server.pin for server in known.values()} | {spki_fingerprint(anchor) for anchor in anchors}
+    if not servers - {None}:
         return
     from protocol.certs.keys import load_private_key
 
     try:
         fingerprint = key_fingerprint(load_private_key(path, passphrase=passphrase).public_key())
     except errors.ResourcesError:
-        return  # what is wrong with the key itself is told when the identity is opened
-    if fingerprint in pins:
+        return  # likewise
+    if fingerprint in servers:
         raise server_key_error(path)
