@@ -1,5 +1,6 @@
 """The client SDK: typed proxies of a server's interfaces over a connection that comes back by itself."""
 
+from appclient.asking import ServerFacts
 from appclient.client import Client, ClientStatistics
 from appclient.errors import (
     CONNECT_ERRORS,
@@ -10,6 +11,7 @@ from appclient.errors import (
     InterfaceMismatch,
     NotConnected,
     Refused,
+    TrustRefused,
 )
 from appclient.opening import connect
 from appclient.state import ConnectionState, StateChange
@@ -53,9 +55,11 @@ __all__ = [
     "InvalidResult",
     "NotConnected",
     "Refused",
+    "ServerFacts",
     "SlowSubscriber",
     "StateChange",
     "TooManyCalls",
+    "TrustRefused",
     "UnknownMethod",
     "connect",
 ]

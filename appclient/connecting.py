@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import ssl
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
-from appclient.errors import EncryptionDowngrade, HandshakeIncomplete, InterfaceMismatch, Refused
-from protocol.certs import (
-    KnownServer,
-    Trust,
-    check_peer_certificate,
-    client_context,
-    load_trust,
-    read_passphrase,
-    remember_server,
-    translate_ssl_error,
-)
-from protocol.certs.pins import KNOWN_SERVERS_FILE
+from appclient.asking import Ask
+from appclient.errors import HandshakeIncomplete, InterfaceMismatch, Refused
+from appclient.trusting import TrustedOpener, explain_tls_failure
 from protocol.interface import Contract, differences
 from protocol.peer import HandshakeEnded, Peer, check_plain_server, connection_limits, receive_welcome
 from protocol.peer.pending import PendingCall
 from protocol.settings import Settings
-from protocol.transport import Address, EncryptionRequired, Security, TlsFailure, Transport
-from protocol.transport.connecting import connect_transport
+from protocol.transport import Address, EncryptionRequired, TlsFailure, Transport
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import Hello, InterfaceOffer, Refuse, Welcome
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, RemoteProtocolError
 from protocol.wire.events import Event, RefuseReceived
-
-logger = logging.getLogger("appclient")
 
 
 @attrs.frozen
@@ -99,6 +83,7 @@ class Connector:
         settings: Settings,
         application: str,
         credentials: Mapping[str, object],
+        ask: Ask | None = None,
     ) -> Connector:
         """A connector over TCP.
 
@@ -108,20 +93,10 @@ class Connector:
             settings: as read.
             application: what this client calls itself.
             credentials: for the application's sign-in.
+            ask: whom to ask about a server that nothing vouches for, or None.
         """
-
-        async def open_transport() -> Transport:
-            # Read anew for each connection: a renewed certificate counts from the next one on.
-            passphrase = partial(read_passphrase, settings.tls)
-            trust = await trio.to_thread.run_sync(partial(load_trust, resources, passphrase=passphrase))
-            if settings.client_server.encrypt:
-                return await _open_encrypted(address, trust, settings)
-            check_downgrade(trust, address)
-            return await connect_transport(address, context=None, timeouts=settings.timeouts)
-
-        return cls(
-            address, open_transport, settings=settings, application=application, credentials=credentials
-        )
+        opener = TrustedOpener(address, resources=resources, settings=settings, ask=ask)
+        return cls(address, opener.open, settings=settings, application=application, credentials=credentials)
 
     async def establish(self) -> Established:
         """Make one connection.
@@ -276,57 +251,3 @@ def resolve_address(address: str | Address | None, settings: Settings) -> Addres
     if host in ("0.0.0.0", "::", ""):
         host = "localhost"
     return Address(host, settings.client_server.port)
-
-
-async def _open_encrypted(address: Address, trust: Trust, settings: Settings) -> Transport:
-    """Connect with TLS, check the server by all that there is to judge it by, and remember that it encrypts."""
-    known = trust.find_server(address.host, address.port)
-    pin = address.pin or (known.pin if known is not None else None)
-    context = await trio.to_thread.run_sync(partial(client_context, trust, settings.tls, pin=pin))
-
-    def verify(security: Security) -> None:
-        check_peer_certificate(security.peer_certificate, pin, address=str(address))
-        trust.check_not_own_key(security.peer_certificate)
-
-    transport = await connect_transport(address, context=context, timeouts=settings.timeouts, verify=verify)
-    if trust.resources is not None and known is None:
-        await trio.to_thread.run_sync(_remember, trust.resources, address)
-    return transport
-
-
-def _remember(resources: Path, address: Address) -> None:
-    """Note that a server was seen encrypted: from now on this client does not talk to it in plain text."""
-    server = KnownServer(None, datetime.now(UTC))
-    try:
-        remember_server(resources / KNOWN_SERVERS_FILE, address.host, address.port, server)
-    except OSError as exc:  # a read-only folder, as installed applications have
-        logger.debug("cannot remember the server", extra={"folder": str(resources), "finding": str(exc)})
-
-
-def explain_tls_failure(failure: TlsFailure, address: Address) -> Exception:
-    """The class that says which: the certificate, the name, the version, the alert."""
-    cause = failure.__cause__
-    return translate_ssl_error(cause, address) if isinstance(cause, ssl.SSLError) else failure
-
-
-def check_downgrade(trust: Trust, address: Address) -> None:
-    """Refuse plain text to a server that has a pin or was encrypted before.
-
-    Raises:
-        EncryptionDowngrade: it has, or was.
-    """
-    if address.pin is not None:
-        raise EncryptionDowngrade(
-            str(address),
-            "the address has a pin, which only an encrypted connection can keep, and encryption is off here "
-            "(setting client_server.encrypt)",
-            "Set client_server.encrypt to true, or take the pin out of the address",
-        )
-    known = trust.find_server(address.host, address.port)
-    if known is not None and known.encrypted and trust.resources is not None:
-        raise EncryptionDowngrade(
-            str(address),
-            f"this server was encrypted when it was first seen ({known.first_seen:%Y-%m-%d}), and encryption is off "
-            "here (setting client_server.encrypt)",
-            f"If that is meant, delete its entry in {trust.resources / KNOWN_SERVERS_FILE}",
-        )

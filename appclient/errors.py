@@ -84,6 +84,22 @@ class EncryptionDowngrade(ConnectError):
     """This client has seen the server encrypted before and will not talk to it in plain text."""
 
 
+class TrustRefused(ConnectError):
+    """Nothing vouches for the server, and whoever was asked (`trust="ask"`) did not accept it.
+
+    Attributes:
+        fingerprint: of the key that was not accepted.
+    """
+
+    def __init__(self, address: str, fingerprint: str) -> None:
+        super().__init__(
+            address,
+            f"the server was not accepted: nothing vouches for its key {fingerprint}, and the answer was no",
+            "Ask the server's administrator for the fingerprint by another way, compare, then connect again",
+        )
+        self.fingerprint = fingerprint
+
+
 class NotConnected(ConnectError):
     """There was no connection for a call, for longer than `timeouts.reconnect_wait`; it was not executed."""
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from appclient.asking import Ask, TrustMode, check_mode
 from appclient.client import Client
 from appclient.connecting import Connector, resolve_address
 from appclient.state import ConnectionState, StateChange
@@ -24,8 +25,8 @@ from protocol.settings import (
 from protocol.transport import Address
 
 
-def _read_settings(settings: Settings | Path | str | None) -> tuple[Settings, LoadedSettings | None]:
-    """Settings as given, or read from where it says.
+def read_settings(settings: Settings | Path | str | None) -> tuple[Settings, LoadedSettings | None]:
+    """Settings as given, or read from where it says; and where they were read from, if they were.
 
     Without any, the defaults hold (encryption on) and what the environment overrides. The working directory
     is not looked into unasked: whoever can write there could turn encryption off.
@@ -49,6 +50,8 @@ async def connect(
     interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
     on_state: Callable[[StateChange], object] | None = None,
+    trust: TrustMode = "verify",
+    ask: Ask | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to an application server.
 
@@ -70,20 +73,26 @@ async def connect(
         interfaces: contracts to be checked against the server's before this returns.
         serve: implementations that the server may call back.
         on_state: called with every change of the state, beginning with `connecting`; see `Client.on_state`.
+        trust: "verify" refuses a server that nothing vouches for; with "ask" the first connection asks about
+            it, and a server that is accepted is pinned. A changed key is never asked about.
+        ask: with `trust="ask"`: gets `ServerFacts` and answers True or False; async, or plain in a worker thread.
 
     Raises:
         TransportError: the network failed, or encryption is switched differently: one class for each cause.
         PeerError: TLS failed or the server is not who it should be; likewise.
         ResourcesError: a file in the Resources folder cannot be used; likewise.
         ConnectError: the server refused, or its interfaces differ. `CONNECT_ERRORS` is all four.
+        ValueError: `trust` and `ask` do not go together.
     """
-    read, loaded = _read_settings(settings)
+    asked = check_mode(trust, ask)
+    read, loaded = read_settings(settings)
     connector = Connector.over_network(
         resolve_address(address, read),
         resources=client_resources_folder(loaded, Path(resources) if resources is not None else None),
         settings=read,
         application=application,
         credentials=credentials or {},
+        ask=asked,
     )
     async with run_client(
         connector, settings=read, interfaces=interfaces, serve=serve, on_state=on_state

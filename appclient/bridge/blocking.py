@@ -32,6 +32,8 @@ from typing import Any, Self, TypeVar, cast
 
 import trio
 
+from appclient.asking import TrustMode
+from appclient.bridge.asking import BlockingAsk, Questions
 from appclient.bridge.iterating import BlockingBlob, BlockingStream, BlockingSubscription
 from appclient.bridge.portal import Job, Portal, PortalClosed
 from appclient.client import Client, ClientStatistics
@@ -260,13 +262,18 @@ def connect(
     interfaces: Sequence[Callable[..., Interface]] = (),
     serve: Sequence[object] = (),
     on_state: Callable[[StateChange], object] | None = None,
+    trust: TrustMode = "verify",
+    ask: BlockingAsk | None = None,
 ) -> BlockingClient:
     """Connect to an application server; arguments and errors as `appclient.connect`.
+
+    `ask` is a plain function and is called in the thread that calls this: it may show a dialog.
 
     Returns:
         The client; use it in a `with` statement, or `close` it.
     """
     portal = Portal("appclient")
+    questions = Questions(ask, portal.post) if ask is not None else None
     manager = connect_async(
         address,
         resources=resources,
@@ -276,11 +283,15 @@ def connect(
         interfaces=interfaces,
         serve=serve,
         on_state=on_state,
+        trust=trust,
+        ask=questions.ask if questions is not None else None,
     )
     life = _Life(manager)
     try:
         portal.__enter__()  # in here, for Ctrl+C may come as soon as the thread has begun
         running = portal.start(life.run)
+        if questions is not None:
+            questions.answer_until(life.opened)
         life.opened.result()
     except BaseException:
         portal.close()

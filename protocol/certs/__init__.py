@@ -1,7 +1,7 @@
 """Resources folders, certificates, trust and TLS contexts."""
 
-from protocol.certs.certificates import CertificateFacts, spki_fingerprint
-from protocol.certs.context import ALPN_PROTOCOL, client_context, server_context
+from protocol.certs.certificates import CertificateFacts, facts_of_der, spki_fingerprint
+from protocol.certs.context import ALPN_PROTOCOL, client_context, looking_context, server_context
 from protocol.certs.errors import (
     BareCarriageReturn,
     BrokenLink,
@@ -27,6 +27,7 @@ from protocol.certs.errors import (
     NotYetValidCertificate,
     PassphraseNeeded,
     PeerError,
+    PinMismatch,
     PolicyError,
     ResourcesError,
     RevokedServerCertificate,
@@ -37,6 +38,7 @@ from protocol.certs.errors import (
     UnreadableFile,
     UnusableCertificate,
     UnwritableFolder,
+    UnwritableKnownServers,
     Utf16File,
     WeakKey,
     WrongChainOrder,
@@ -47,7 +49,7 @@ from protocol.certs.errors import (
     WrongService,
 )
 from protocol.certs.first_start import ensure_server_identity
-from protocol.certs.folders import client_resources_folder, server_resources_folder
+from protocol.certs.folders import client_resources_folder, server_resources_folder, user_resources_folder
 from protocol.certs.identity import (
     ClientIdentity,
     Identity,
@@ -56,10 +58,13 @@ from protocol.certs.identity import (
     open_server_identity,
 )
 from protocol.certs.keys import KeyType, read_passphrase
+from protocol.certs.names import is_named
 from protocol.certs.pins import (
+    KNOWN_SERVERS_FILE,
     KnownServer,
     check_peer_certificate,
     forget_server,
+    note_server,
     parse_pin,
     read_known_servers,
     remember_server,
@@ -69,6 +74,7 @@ from protocol.certs.verify_errors import translate_ssl_error
 
 __all__ = [
     "ALPN_PROTOCOL",
+    "KNOWN_SERVERS_FILE",
     "BareCarriageReturn",
     "BrokenLink",
     "CertificateFacts",
@@ -98,6 +104,7 @@ __all__ = [
     "NotYetValidCertificate",
     "PassphraseNeeded",
     "PeerError",
+    "PinMismatch",
     "PolicyError",
     "ResourcesError",
     "RevokedServerCertificate",
@@ -110,6 +117,7 @@ __all__ = [
     "UnreadableFile",
     "UnusableCertificate",
     "UnwritableFolder",
+    "UnwritableKnownServers",
     "Utf16File",
     "WeakKey",
     "WrongChainOrder",
@@ -123,8 +131,12 @@ __all__ = [
     "client_context",
     "client_resources_folder",
     "ensure_server_identity",
+    "facts_of_der",
     "forget_server",
+    "is_named",
     "load_trust",
+    "looking_context",
+    "note_server",
     "open_server_identity",
     "parse_pin",
     "read_known_servers",
@@ -134,4 +146,5 @@ __all__ = [
     "server_resources_folder",
     "spki_fingerprint",
     "translate_ssl_error",
+    "user_resources_folder",
 ]

@@ -102,6 +102,17 @@ def facts_of(certificate: Certificate) -> CertificateFacts:
     )
 
 
+def facts_of_der(der: bytes) -> CertificateFacts:
+    """Gather the facts of a certificate as TLS shows it.
+
+    Raises:
+        ValueError: this is no certificate.
+    """
+    from cryptography import x509
+
+    return facts_of(x509.load_der_x509_certificate(der))
+
+
 def names_of(certificate: Certificate) -> tuple[str, ...]:
     """List the host names and IP addresses of a certificate; its common name is none of them."""
     from cryptography import x509

@@ -119,6 +119,24 @@ def client_context(trust: Trust, policy: TlsSettings, *, pin: str | None = None)
     return context
 
 
+def looking_context(policy: TlsSettings) -> ssl.SSLContext:
+    """Make the context of a client that only looks at a server's certificate, for a person to judge it.
+
+    It verifies nothing and shows no certificate of its own. Nothing may be sent over such a connection; it
+    is closed after the handshake.
+
+    Args:
+        policy: the settings' section.
+
+    Raises:
+        PolicyError: the cipher list is not acceptable.
+    """
+    context = _new_context(ssl.PROTOCOL_TLS_CLIENT, policy)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _new_context(
     protocol: int, policy: TlsSettings, kind: type[ssl.SSLContext] = ssl.SSLContext
 ) -> ssl.SSLContext:

@@ -8,7 +8,11 @@ No text here ever holds a key, a passphrase or any part of one.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+
+REMOVE_ENTRY = "remove its entry from known_servers.toml"
+"""What to do about a pin that holds no longer, where nobody can say it more exactly."""
 
 
 class CertificatesError(Exception):
@@ -145,6 +149,10 @@ class DamagedKnownServers(ResourcesError):
     """`known_servers.toml` cannot be understood."""
 
 
+class UnwritableKnownServers(ResourcesError):
+    """A server that was accepted cannot be written into `known_servers.toml`."""
+
+
 class PeerError(CertificatesError):
     """A TLS handshake failed, or the other side is not who it should be.
 
@@ -186,23 +194,53 @@ class UnfitServerCertificate(PeerError):
 
 
 class ChangedServerKey(PeerError):
-    """The server's key is not the one that is pinned: an impostor, or a new key that nobody announced.
+    """The server's key is not the one that it had: an impostor, or a new key that nobody announced.
 
     Attributes:
         expected: fingerprint that is pinned.
         found: fingerprint that the server showed.
+        first_seen: since when this client knows the server by the pinned one; None where it does not say.
     """
 
-    def __init__(self, address: str, expected: str, found: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        expected: str,
+        found: str,
+        *,
+        first_seen: datetime | None = None,
+        reset: str = REMOVE_ENTRY,
+    ) -> None:
+        since = "" if first_seen is None else f" since {first_seen:%Y-%m-%d %H:%M} UTC"
         super().__init__(
             address,
-            f"THE SERVER'S KEY HAS CHANGED, somebody may be reading along: pinned is {expected}, "
-            f"the server showed {found}",
+            "THE SERVER'S KEY HAS CHANGED, somebody may be reading along: this client knows it "
+            f"by {expected}{since}, and it showed {found}",
             "Ask the server's administrator for the present fingerprint by another way; only if it is "
-            "the second one, replace the pin in the address or in known_servers.toml",
+            f"the second one, {reset} and trust the server anew",
         )
         self.expected = expected
         self.found = found
+        self.first_seen = first_seen
+
+
+class PinMismatch(ChangedServerKey):
+    """The server's key is not the one that an address or a person names."""
+
+    def __init__(
+        self, address: str, expected: str, found: str, named_by: str = "the pin in the address"
+    ) -> None:
+        PeerError.__init__(
+            self,
+            address,
+            f"the server's key is not the one of {named_by}, somebody may be reading along: "
+            f"expected {expected}, the server showed {found}",
+            "Compare with what the server printed at its start; if its key was changed on purpose, ask "
+            "the administrator for the present address by another way",
+        )
+        self.expected = expected
+        self.found = found
+        self.first_seen = None
 
 
 class ClientCertificateRequired(PeerError):

@@ -50,12 +50,19 @@ def client_resources_folder(
     named = argument or (loaded.settings.tls.client_resources if loaded else None)
     if named is not None:
         return named
-    places = [user_configuration_folder(os.environ if environ is None else environ) / application / RESOURCES]
+    places = [user_resources_folder(environ, application=application)]
     if getattr(sys, "frozen", False):
         places.insert(0, Path(sys.executable).parent / RESOURCES)
     if loaded is not None and loaded.path is not None:
         places.insert(0, loaded.folder / CLIENT / RESOURCES)
     return next((place for place in places if place.is_dir()), None)
+
+
+def user_resources_folder(
+    environ: Mapping[str, str] | None = None, *, application: str = "appserver"
+) -> Path:
+    """Say where a client of this user has its Resources folder if it has it nowhere else; it need not exist."""
+    return user_configuration_folder(os.environ if environ is None else environ) / application / RESOURCES
 
 
 def user_configuration_folder(environ: Mapping[str, str]) -> Path:

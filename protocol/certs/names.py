@@ -38,6 +38,17 @@ def canonical_name(name: str) -> str:
     return name.rstrip(".").lower() if address is None else str(address)
 
 
+def is_named(host: str, names: Iterable[str]) -> bool:
+    """Tell whether a certificate's names hold a host; a wildcard stands for one label (RFC 9525, section 6.3).
+
+    What a person is shown. Whether a server is accepted is decided by OpenSSL.
+    """
+    name = canonical_name(host)
+    held = {canonical_name(each) for each in names}
+    _, dot, rest = name.partition(".")
+    return name in held or (bool(dot) and parse_address(name) is None and f"*.{rest}" in held)
+
+
 def _outgoing_addresses() -> Iterable[str]:
     for family, outside in _OUTSIDE:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:

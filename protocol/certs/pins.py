@@ -124,6 +124,37 @@ def remember_server(path: Path, host: str, port: int, server: KnownServer) -> No
         replace_file(path, _to_toml(servers).encode(), mode=PRIVATE)
 
 
+def note_server(
+    path: Path, host: str, port: int, *, pin: str | None = None, now: datetime | None = None
+) -> KnownServer:
+    """Note that a server was met encrypted, and perhaps its pin; what is known already stays.
+
+    Args:
+        path: the file; made where there is none.
+        host: the server's host name or address.
+        port: its port.
+        pin: of its key, once somebody has accepted it; None to note the server alone.
+        now: the present time, UTC; None takes the clock.
+
+    Returns:
+        What is in the file now. Its pin may be another one than was given, where another process was
+        first: a pin is never replaced, only forgotten.
+
+    Raises:
+        ResourcesError: the present file cannot be read or understood.
+        OSError: it cannot be written; it is as before.
+    """
+    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    with _locked(path):
+        servers = dict(read_known_servers(path))
+        known = servers.get(server_key(host, port), KnownServer(None, moment))
+        server = KnownServer(known.pin or pin, known.first_seen)
+        if servers.get(server_key(host, port)) != server:
+            servers[server_key(host, port)] = server
+            replace_file(path, _to_toml(servers).encode(), mode=PRIVATE)
+    return server
+
+
 def forget_server(path: Path, host: str, port: int) -> bool:
     """Remove a server from `known_servers.toml`.
 
@@ -185,7 +216,13 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def check_peer_certificate(
-    der: bytes | None, pin: str | None, *, address: str, now: datetime | None = None
+    der: bytes | None,
+    pin: str | None,
+    *,
+    address: str,
+    known: KnownServer | None = None,
+    reset: str = errors.REMOVE_ENTRY,
+    now: datetime | None = None,
 ) -> None:
     """Check the certificate that a server showed, after the handshake and before anything is sent.
 
@@ -195,10 +232,13 @@ def check_peer_certificate(
         der: the certificate, from `getpeercert(binary_form=True)`.
         pin: what it must match, or None where an authority decides: then nothing is left to check.
         address: the server, as the user names it.
+        known: where the pin comes from `known_servers.toml`: what stands there.
+        reset: likewise: what removes it from there, as a part of a sentence.
         now: the present time, UTC; None takes the clock.
 
     Raises:
-        ChangedServerKey: it has another key.
+        ChangedServerKey: it has another key than the one that it is known by.
+        PinMismatch: it has another key than the address says.
         ExpiredServerCertificate: its time is over.
         ServerCertificateNotYetValid: its time has not begun.
         UnfitServerCertificate: there is none, or it cannot be understood.
@@ -206,18 +246,23 @@ def check_peer_certificate(
     if pin is None:
         return
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     from protocol.certs.certificates import key_fingerprint
 
     try:
         certificate = x509.load_der_x509_certificate(der or b"")
         found = key_fingerprint(certificate.public_key())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise errors.UnfitServerCertificate(
             address, "the server's certificate cannot be understood", "Give the server another certificate"
         ) from error
     if found != parse_pin(pin):
-        raise errors.ChangedServerKey(address, parse_pin(pin), found)
+        if known is None:
+            raise errors.PinMismatch(address, parse_pin(pin), found)
+        raise errors.ChangedServerKey(
+            address, parse_pin(pin), found, first_seen=known.first_seen, reset=reset
+        )
     moment = now or datetime.now(UTC)
     if moment > certificate.not_valid_after_utc:
         raise errors.expired_server(address, f"on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")

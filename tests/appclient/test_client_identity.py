@@ -28,11 +28,6 @@ PASSPHRASE = "canary-passphrase"
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-@pytest.fixture(scope="module")
 def own(authority: trustme.CA) -> trustme.LeafCert:
     return issue(authority, "anna@example.org")
 
@@ -137,10 +132,7 @@ async def test_a_passphrase_file_that_is_the_servers_does_not_trouble_a_client_w
 async def test_a_servers_key_beside_the_certificate_that_is_trusted_is_recognised(
     tmp_path: Path, authority: trustme.CA
 ) -> None:
-    certificate = authority.issue_cert(
-        "localhost",
-        key_type=trustme.KeyType.ECDSA,
-    )
+    certificate = issue(authority)
     folder = tmp_path / "client"
     folder.mkdir()
     (folder / "ca.pem").write_bytes(certificate.cert_chain_pems[0].bytes())

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from appclient import connect
 from protocol.certs import (
-    ChangedServerKey,
     ExpiredServerCertificate,
     PeerError,
+    PinMismatch,
     UnknownAuthority,
     WrongServerName,
 )
@@ -177,7 +177,7 @@ async def test_each_way_not_to_be_the_right_server_has_its_own_error(
                 for kind, address, trusted in (
                     (WrongServerName, Address("localhost", other.port), authority),
                     (UnknownAuthority, local, trustme.CA()),
-                    (ChangedServerKey, pinned, authority),
+                    (PinMismatch, pinned, authority),
                     (ExpiredServerCertificate, Address("localhost", expired), authority),
                 ):
                     found[kind] = await refusal(address, trusting(trusted, tmp_path / kind.__name__))

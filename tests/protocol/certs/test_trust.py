@@ -20,6 +20,7 @@ from protocol.certs import (
     ensure_server_identity,
     errors,
     forget_server,
+    is_named,
     load_trust,
     parse_pin,
     read_known_servers,
@@ -269,3 +270,22 @@ def test_importing_the_package_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30, env=environment
     )
     assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("host", "held"),
+    [
+        ("orders.example", True),
+        ("ORDERS.example.", True),
+        ("a.shop.example", True),
+        ("a.b.shop.example", False),
+        ("shop.example", False),
+        ("10.0.0.1", True),
+        ("10.0.0.2", False),
+        ("::1", True),
+        ("0:0:0:0:0:0:0:1", True),
+        ("example", False),
+    ],
+)
+def test_whether_a_host_is_among_a_certificates_names_is_told_for_people(host: str, held: bool) -> None:
+    assert is_named(host, ("orders.example", "*.shop.example", "10.0.0.1", "::1", "*.0.0.2")) is held
