@@ -23,10 +23,12 @@ from appclient.cli.describing import interface_text
 from appclient.cli.options import Options
 from appclient.cli.output import print_json, print_text
 from appclient.cli.python_source import contract_source
+from appclient.cli.trusting import forget as forget_one
+from appclient.cli.trusting import list_servers, trust_server
 
 app = App(
     "appclient",
-    help="Talk to an application server: see its interfaces, call its methods.",
+    help="Talk to an application server: see its interfaces, call its methods, trust its key.",
     version=lambda: importlib.metadata.version("appserver"),
     help_format="plaintext",
     result_action="return_value",
@@ -105,6 +107,48 @@ def describe(
             print_text("\n\n".join(interface_text(each) for each in interfaces) or "no interfaces")
 
     _run(address, options, work)
+
+
+@app.command
+def trust(
+    address: str | None = None,
+    /,
+    *,
+    fingerprint: str | None = None,
+    list_known: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    forget: Annotated[bool, Parameter(negative=())] = False,
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> None:
+    """Look at a server's certificate and trust its key; --list and --forget show and reset that.
+
+    On a terminal it asks; elsewhere it needs --fingerprint. Keys are kept in known_servers.toml of the client's
+    Resources folder. A key that has changed is never asked about.
+
+    Args:
+        address: the server, as host:port or host.
+        fingerprint: of the server's key, as its administrator says it: store it without asking if it is that.
+        list_known: show the servers that are known, with the date when each was first seen.
+        forget: forget the server: its key, and that it was encrypted.
+        options: connection and output.
+    """
+    if list_known:
+        if address is not None or forget or fingerprint is not None:
+            raise UsageError("--list stands alone")
+        list_servers(options)
+        return
+    if address is None:
+        raise UsageError("which server? Name it as host:port; --list shows those that are known")
+    if forget:
+        if fingerprint is not None:
+            raise UsageError("--forget and --fingerprint exclude each other")
+        forget_one(address, options)
+        return
+    trio.run(partial(_limited, options.timeout, partial(trust_server, address, fingerprint, options)))
+
+
+async def _limited(seconds: float | None, work: Callable[[], Awaitable[None]]) -> None:
+    with _limit(seconds):
+        await work()
 
 
 def _run(address: str, options: Options, work: Callable[[Client], Awaitable[Any]]) -> None:

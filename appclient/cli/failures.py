@@ -9,6 +9,7 @@ from appclient import ConnectError
 from appclient.cli.arguments import UsageError
 from appclient.cli.described import NoSuchInterface, UnreadableDescription
 from appclient.cli.output import dumped, printable
+from appclient.cli.trusting import NotTrusted
 from appclient.cli.values import to_json
 from protocol.certs import CertificatesError
 from protocol.interface import ContractError, InvalidValue
@@ -26,6 +27,7 @@ _PLAIN = (
     ContractError,
     InvalidValue,
     NoSuchInterface,
+    NotTrusted,
     SettingsError,
     TransportError,
     UnreadableDescription,
