@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trustme
+from truststore import _api
 
 from appclient import ConnectionState, ServerFacts, connect
 from protocol.certs import (
@@ -22,6 +24,7 @@ from protocol.certs import (
     WrongServerName,
     read_known_servers,
     remember_server,
+    system_store,
 )
 from tests.appclient.conftest import SystemTrusts
 from tests.appclient.tls_server import (
@@ -33,6 +36,7 @@ from tests.appclient.tls_server import (
     tls_server,
     trusting,
 )
+from tests.judging import leave_out_openssl
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -167,6 +171,40 @@ async def test_the_system_is_asked_for_the_name_too(
             async with connect(server.address, resources=tmp_path, settings=SETTINGS, trust="ask", ask=never):
                 pass
         assert server.hellos == []
+
+
+@each_version
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_where_the_system_judges_servers_itself_nothing_is_said_before_it_has(
+    tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, version: str, agrees: bool
+) -> None:
+    """As on Windows and macOS, with this test as the judge."""
+    certificate = issue(authority)
+    judged: list[tuple[bytes, str | None]] = []
+
+    async with tls_server(context_of(certificate, version)) as server:
+
+        def judge(context: ssl.SSLContext, chain: list[bytes], server_hostname: str | None) -> None:
+            assert server.hellos == []
+            judged.append((chain[0], server_hostname))
+            if not agrees:
+                error = ssl.SSLCertVerificationError("not trusted")
+                error.verify_code, error.verify_message = -67843, "not trusted"
+                raise error
+
+        monkeypatch.setattr(system_store, "_SYSTEM_JUDGES", True)
+        monkeypatch.setattr(_api, "_configure_context", leave_out_openssl)
+        monkeypatch.setattr(_api, "_verify_peercerts_impl", judge)
+        if agrees:
+            async with connect(server.address, resources=tmp_path, settings=SETTINGS):
+                pass
+        else:
+            with pytest.raises(UnknownAuthority, match="not trusted"):
+                async with connect(server.address, resources=tmp_path, settings=SETTINGS):
+                    pass
+        assert len(server.hellos) == int(agrees)
+    shown = ssl.PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
+    assert judged == [(shown, "localhost")]
 
 
 @each_version

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from protocol.certs import (
 )
 from protocol.settings import TlsSettings
 from tests.appserver.cli.processes import environment
+from tests.judging import leave_out_openssl
 
 Bytes = Callable[..., bytes]
 Fill = Callable[..., Path]
@@ -106,15 +106,6 @@ def test_anchors_in_resources_leave_the_system_out(
     system_trusts(ca("root"))
     context = client_context(load_trust(fill("client", ca=ca("other"))), POLICY)
     assert type(refusal(server_context(identity, POLICY), context)) is UnknownAuthority
-
-
-@contextlib.contextmanager
-def leave_out_openssl(context: ssl.SSLContext) -> Iterator[None]:
-    """What truststore does with a context on Windows and macOS while a connection is wrapped."""
-    name, mode = context.check_hostname, context.verify_mode
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    yield
-    context.verify_mode, context.check_hostname = mode, name
 
 
 @each_version
