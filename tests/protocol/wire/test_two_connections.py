@@ -343,6 +343,7 @@ class TwoSides(RuleBasedStateMachine):
                     if call.taken and call.outcome is None:
                         self.sides[1 - side].send_result(call.stream, b"")
                         call.outcome = b""
+                self.use_events(side)  # and wait for more: what came may have announced a large one
             if not any((*self.wires, *self.calls, *(side.pending for side in self.sides))):
                 break
         self.nobody_broke_the_protocol()
