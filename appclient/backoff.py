@@ -22,6 +22,7 @@ class Backoff:
         self._timeouts = timeouts
         self._random = random
         self._delay = timeouts.reconnect_first
+        self._lasted = False
 
     def next(self, hint: float | None = None) -> float:
         """The seconds to wait now; the next time longer.
@@ -36,10 +37,24 @@ class Backoff:
         # Cut off at the most before drawing, not after: else many clients would come back at that very moment.
         return self._random.uniform(delay * (1 - JITTER), min(delay * (1 + JITTER), most))
 
+    def invited(self, hint: float | None = None) -> float:
+        """The seconds to wait where the server is there and wants this client to connect anew.
+
+        Args:
+            hint: seconds that it asks to wait, not trusted: at most `timeouts.reconnect_most`; none where it
+                names none. After a connection that did not last, the pause is the usual one.
+        """
+        if not self._lasted:
+            return self.next(hint)
+        most = self._timeouts.reconnect_most
+        wait = min(max(hint or 0.0, 0.0), most)
+        return self._random.uniform(wait * (1 - JITTER), min(wait * (1 + JITTER), most))
+
     def lasted(self, seconds: float) -> None:
         """Begin anew, if a connection has lasted longer than the first pause.
 
         A WELCOME alone does not count: a server that ends each connection at once would be tried without pause.
         """
-        if seconds > self._timeouts.reconnect_first:
+        self._lasted = seconds > self._timeouts.reconnect_first
+        if self._lasted:
             self._delay = self._timeouts.reconnect_first

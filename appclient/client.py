@@ -7,7 +7,6 @@ there is none waits for the next one. Proxies and subscriptions go on over all o
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ import attrs
 import trio
 
 from appclient.backoff import Backoff
+from appclient.busy import watch_answers
 from appclient.connecting import Connector, Established
 from appclient.errors import (
     Closed,
@@ -30,18 +30,17 @@ from appclient.errors import (
 from appclient.state import ConnectionState, StateBoard, StateChange
 from protocol.certs import HandshakeFailed
 from protocol.interface import EventSpec, Interface, Method, contract_of, make_proxy
-from protocol.peer import ConnectionLost, EventQueue, Peer, PeerCaller, Service
+from protocol.peer import EventQueue, Peer, PeerCaller, Service
+from protocol.peer.leaving import is_invitation
 from protocol.settings import Settings
 from protocol.transport import EncryptionRequired, Security, ServerNotEncrypted, TransportError
 from protocol.wire.envelope import Goaway, Welcome
 from protocol.wire.errors import GoawayCode
+from protocol.wire.events import Event
 
 logger = logging.getLogger("appclient")
 
 InterfaceT = TypeVar("InterfaceT", bound=Interface)
-
-BUSY_AFTER = 2.0
-"""Seconds without an answer, while calls are open, after which the state is `busy`."""
 
 
 @attrs.frozen
@@ -78,7 +77,8 @@ class Client:
         self._caller = PeerCaller(self)
         self._limiter = trio.CapacityLimiter(settings.limits.worker_threads)
         self._subscriptions: list[EventQueue] = []
-        self._peer: Peer | None = None
+        self._peer: Peer | None = None  # the newest connection
+        self._peers: set[Peer] = set()  # and those that the server has sent away and that go on
         self._welcome: Welcome | None = None
         self._mismatches: dict[str, InterfaceMismatch] = {}
         self._unchecked: set[str] = set()  # interfaces whose description the server was not asked for yet
@@ -86,7 +86,6 @@ class Client:
         self._failure: Exception | None = None
         self._closing = False
         self._retrying: trio.CancelScope | None = None
-        self._nursery: trio.Nursery | None = None
 
     # What an application does with it
 
@@ -172,19 +171,20 @@ class Client:
 
     def statistics(self) -> ClientStatistics:
         """A snapshot."""
-        calls = len(self._peer.connection.streams.opened) if self._peer is not None else 0
+        calls = sum(len(peer.connection.streams.opened) for peer in self._peers)
         return ClientStatistics(self.state, self.session, self._connections, calls)
 
     # What proxies ask of it: `protocol.peer.calling.Connections`
 
     def peer_nowait(self) -> Peer | None:
         """The connection, where it takes calls now."""
+        return None if self._mismatches or self._unchecked else self.peer_taking_calls
+
+    @property
+    def peer_taking_calls(self) -> Peer | None:
+        """The newest connection, unless it has ended or the server has sent it away."""
         peer = self._peer
-        if peer is None or peer.ended or peer.goaway is not None:
-            return None
-        if self._mismatches or self._unchecked:
-            return None
-        return peer
+        return None if peer is None or peer.ended or peer.goaway is not None else peer
 
     async def wait_peer(self, method: Method | EventSpec) -> Peer:
         """Wait for a connection that takes calls."""
@@ -208,8 +208,7 @@ class Client:
                     raise self._failure
                 if self._closing:
                     raise Closed(str(self.address), "this client was closed", "Connect again")
-                peer = self._peer
-                if peer is not None and not peer.ended and peer.goaway is None:
+                if (peer := self.peer_taking_calls) is not None:
                     return peer
                 await self._board.wait_change()
         raise NotConnected(
@@ -249,17 +248,28 @@ class Client:
         return established
 
     async def keep(self, established: Established) -> None:
-        """Serve one connection after another, until the client is closed or refused."""
-        while True:
-            reason, goaway = await self._serve(established)
-            if self._closing or self._failure is not None:
-                return
-            again = await self._reconnect(reason, goaway.reconnect_after if goaway is not None else None)
-            if again is None:
-                return
-            established = again
+        """Serve one connection after another, until the client is closed or refused.
 
-    async def _serve(self, established: Established) -> tuple[str, Goaway | None]:
+        One that the server sends away (GOAWAY) goes on beside the next, until what is open on it has ended.
+        """
+        following: Established | None = established
+        async with trio.open_nursery() as nursery:
+            while following is not None:
+                over = trio.Event()
+                peer = self._take_connection(following, over)
+                nursery.start_soon(self._serve, peer, following.events, over)
+                await over.wait()
+                if self._closing or self._failure is not None:
+                    return
+                following = await self._reconnect(peer)
+
+    def _take_connection(self, established: Established, over: trio.Event) -> Peer:
+        """Send what is called from now on over a new connection.
+
+        Args:
+            established: the connection.
+            over: set once it takes no more calls.
+        """
         peer = Peer(
             established.transport,
             established.connection,
@@ -272,57 +282,41 @@ class Client:
         self._mismatches = established.mismatches
         self._unchecked.clear()
         self._peer = peer
-        peer.on_goaway = partial(self._take_goaway, peer)
-        started = trio.current_time()
+        self._peers.add(peer)
+        peer.on_goaway = partial(self._take_goaway, peer, over, trio.current_time())
         for queue in list(self._subscriptions):
             queue.reattach(peer)
         self._board.set(ConnectionState.CONNECTED)
+        return peer
+
+    async def _serve(self, peer: Peer, events: list[Event], over: trio.Event) -> None:
+        started = trio.current_time()
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                nursery.start_soon(self._watch, peer)
-                reason = await peer.run(established.events)
+                nursery.start_soon(watch_answers, peer, self._board, lambda: peer is self.peer_taking_calls)
+                nursery.start_soon(_leave_when_answered, peer, over)
+                await peer.run(events)
                 nursery.cancel_scope.cancel()
         finally:
-            self._peer = None
-            self._backoff.lasted(trio.current_time() - started)
+            self._peers.discard(peer)
+            if self._peer is peer:
+                self._peer = None
+            if not over.is_set():
+                self._backoff.lasted(trio.current_time() - started)
+                over.set()
             with trio.CancelScope(shield=True):
                 await peer.transport.aclose(self._settings.timeouts.close)
-        return reason, peer.goaway
 
-    async def _watch(self, peer: Peer) -> None:
-        with contextlib.suppress(ConnectionLost):  # `Peer.run` says so too
-            await self._watch_answers(peer)
-
-    async def _watch_answers(self, peer: Peer) -> None:
-        """Tell a busy server from a lost one: open calls, no byte for a while, no answer to a ping."""
-        while True:
-            await trio.sleep(BUSY_AFTER)
-            silent = trio.current_time() - peer.connection.last_received
-            if not peer.connection.streams.opened or silent < BUSY_AFTER:
-                continue
-            with trio.move_on_after(BUSY_AFTER) as scope:
-                await peer.ping()
-            if scope.cancelled_caught:
-                self._board.set(ConnectionState.BUSY, "the server does not answer at the moment")
-                await peer.ping()
-                self._board.set(ConnectionState.CONNECTED)
-
-    def _take_goaway(self, peer: Peer, goaway: Goaway) -> None:
+    def _take_goaway(self, peer: Peer, over: trio.Event, started: float, goaway: Goaway) -> None:
         """The server ends the connection: open calls go on, the next ones wait for the next connection."""
         if goaway.code is GoawayCode.KICKED:
             self._fail(
                 ConnectError(str(self.address), goaway.text, "Ask the administrator, then connect again")
             )
-        else:
+        elif not over.is_set():
+            self._backoff.lasted(trio.current_time() - started)
             self._board.set(ConnectionState.RECONNECTING, goaway.text)
-            if self._nursery is not None:
-                self._nursery.start_soon(self._leave_when_answered, peer, goaway)
-
-    async def _leave_when_answered(self, peer: Peer, goaway: Goaway) -> None:
-        """The server may not close a connection that it only wants to be made anew."""
-        await peer.wait_answered()
-        peer.end(goaway.text)
+            over.set()
 
     def _fail(self, error: Exception) -> None:
         """Give up for good."""
@@ -332,18 +326,21 @@ class Client:
             queue.fail(error)
         self._board.set(ConnectionState.REFUSED, str(error))
 
-    async def _reconnect(self, reason: str, hint: float | None) -> Established | None:
+    async def _reconnect(self, last: Peer) -> Established | None:
         """Try until a server welcomes the client again; None where it must not try further.
 
         Args:
-            reason: why the last connection ended.
-            hint: seconds that the server asked to wait before the first try.
+            last: the connection that ended, or that the server sent away.
         """
+        goaway = last.goaway
+        reason = last.reason if goaway is None else goaway.text
+        hint = None if goaway is None else goaway.reconnect_after
+        invited = is_invitation(goaway)
         with trio.CancelScope() as scope:
             self._retrying = scope
             while not self._closing:
-                delay = self._backoff.next(hint)
-                hint = None
+                delay = self._backoff.invited(hint) if invited else self._backoff.next(hint)
+                hint, invited = None, False
                 self._board.set(ConnectionState.RECONNECTING, reason, retry_in=delay)
                 logger.info(
                     "reconnecting", extra={"address": str(self.address), "reason": reason, "delay": delay}
@@ -380,6 +377,13 @@ class Client:
         error = Closed(str(self.address), "this client was closed", "Connect again")
         for queue in list(self._subscriptions):
             queue.fail(error)
-        if self._peer is not None:
-            self._peer.end("this client was closed")
+        for peer in list(self._peers):
+            peer.end("this client was closed")
         self._board.set(ConnectionState.CLOSED)
+
+
+async def _leave_when_answered(peer: Peer, over: trio.Event) -> None:
+    """End a connection that was sent away: the server may not close one that it only wants to be made anew."""
+    await over.wait()
+    await peer.wait_answered()
+    peer.end(peer.goaway.text if peer.goaway is not None else "the server was left")

@@ -19,6 +19,7 @@ from protocol.peer.background import open_background
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.errors import CallTooLarge
 from protocol.peer.items import ReceivedStream, iterate_in_thread, send_items
+from protocol.peer.leaving import is_invitation
 from protocol.peer.peer import Peer
 from protocol.peer.pending import Incoming, PendingCall
 from protocol.peer.subscriptions import EventQueue, RemoteSubscription
@@ -72,7 +73,7 @@ class PeerCaller:
             return self._call_sending(method, body, channel)
         if peer is None:
             return self._call_later(method, body)
-        return call_on(peer, method, body)
+        return call_on(peer, method, body, self._connections)
 
     def subscribe(self, event: EventSpec, **options: Any) -> Any:
         """A subscription, not begun yet."""
@@ -82,7 +83,7 @@ class PeerCaller:
 
     async def _call_later(self, method: Method, body: list[Any]) -> Any:
         peer = await self._connections.wait_peer(method)
-        return await call_on(peer, method, body)
+        return await call_on(peer, method, body, self._connections)
 
     async def _call_sending(self, method: Method, body: list[Any], channel: Stream[Any] | Blob) -> Any:
         """A call with a stream or blob among its arguments."""
@@ -95,11 +96,16 @@ class PeerCaller:
         return _decode(peer, method, outcome)
 
 
-async def call_on(peer: Peer, method: Method, body: list[Any]) -> Any:
-    """Make a plain call on a connection and wait for its result."""
+async def call_on(peer: Peer, method: Method, body: list[Any], connections: Connections) -> Any:
+    """Make a plain call on a connection and wait for its result.
+
+    A call that met the announcement of the connection's end, and so was not executed, goes to the next one.
+    """
     await trio.lowlevel.checkpoint_if_cancelled()  # what nobody waits for any more must not run
     if not peer.takes_calls:
         await peer.wait_slot()
+    if peer.goaway is not None and is_invitation(peer.goaway):
+        return await call_on(await connections.wait_peer(method), method, body, connections)
     pending = PendingCall(method.qualified)
     stream = _open(peer, pending, body)
     try:
@@ -107,6 +113,8 @@ async def call_on(peer: Peer, method: Method, body: list[Any]) -> Any:
     except trio.Cancelled:
         peer.abandon(stream)
         raise
+    if isinstance(outcome, ErrorInfo) and outcome.code == codes.DRAINING and is_invitation(peer.goaway):
+        return await call_on(await connections.wait_peer(method), method, body, connections)
     return _decode(peer, method, outcome)
 
 

@@ -263,12 +263,13 @@ class Peer:
         """A handler of this side has ended."""
         if not self.connection.streams.taken:
             self._idle.set()
+            self._answered.set()
 
     def _take_goaway(self, goaway: Goaway, untaken: list[Any]) -> None:
         self.goaway = goaway
-        info = ErrorInfo(codes.DRAINING, goaway.text, Executed.NO, retry_after=goaway.reconnect_after)
         for owner in untaken:
-            owner.settle(info)
+            owner.settle(_draining(goaway))
+        self._slots.unpark_all()
         if self.on_goaway is not None:
             self.on_goaway(goaway)
 
@@ -342,19 +343,11 @@ class Peer:
         if self.ended:
             raise ConnectionLost(self._lost(Executed.NO), method)
         if self.goaway is not None:
-            raise Draining(
-                ErrorInfo(
-                    codes.DRAINING,
-                    self.goaway.text,
-                    Executed.NO,
-                    retry_after=self.goaway.reconnect_after,
-                ),
-                method,
-            )
+            raise Draining(_draining(self.goaway), method)
 
     async def wait_slot(self) -> None:
         """Wait until the other side takes another call, and has taken most of what was sent before."""
-        while not self.takes_calls and not self.ended:
+        while not self.takes_calls and not self.ended and self.goaway is None:
             try:
                 await self._slots.park()
             except trio.Cancelled:
@@ -362,8 +355,10 @@ class Peer:
                 raise
 
     async def wait_answered(self) -> None:
-        """Wait until no call of this side is open, after a GOAWAY."""
-        if self.connection.streams.opened and not self.ended:
+        """Wait until no call of either side and no subscription of this one is open, after a GOAWAY."""
+        streams = self.connection.streams
+        while (streams.opened or streams.subscriptions or streams.taken) and not self.ended:
+            self._answered = trio.Event()
             await self._answered.wait()
 
     def batch_done(self) -> None:
@@ -371,7 +366,7 @@ class Peer:
         opened = len(self.connection.streams.opened)
         if self._slots and self.has_room:
             self._slots.unpark(count=max(0, self.connection.peer_limits.open_calls - opened))
-        if self.goaway is not None and not opened:
+        if self.goaway is not None:
             self._answered.set()
         if self.connection.draining:
             self.call_done()
@@ -388,3 +383,8 @@ class Peer:
         if self.ended:
             raise ConnectionLost(self._lost(Executed.MAYBE), "ping")
         return seconds
+
+
+def _draining(goaway: Goaway) -> ErrorInfo:
+    """What a call fails with that was not taken any more."""
+    return ErrorInfo(codes.DRAINING, goaway.text, Executed.NO, retry_after=goaway.reconnect_after)

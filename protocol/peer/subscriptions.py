@@ -23,9 +23,69 @@ from protocol.wire.errors import CodecError, ErrorInfo, Executed, LocalProtocolE
 
 T = TypeVar("T")
 
+_PASSING = frozenset({ConnectionLost.CODE, codes.DRAINING})
+"""Ends of a subscription that concern the connection alone: the next one takes it up."""
+
+
+class Attachment:
+    """A subscription on one connection: the `owner` of its stream there.
+
+    Args:
+        queue: the subscription.
+        peer: the connection.
+
+    Attributes:
+        stream: its stream on this connection.
+        begin: the number that its first event follows; None until the publisher has confirmed it.
+        held: what came while the connection before this one still had the turn.
+        admit: lets a large event come that was announced; None where there is none.
+    """
+
+    __slots__ = ("_queue", "admit", "begin", "epoch", "held", "lost", "peer", "seen", "stream")
+
+    def __init__(self, queue: EventQueue, peer: Peer) -> None:
+        self._queue = queue
+        self.peer = peer
+        self.stream = 0
+        self.begin: int | None = None
+        self.epoch = ""
+        self.lost = 0
+        self.seen = 0
+        """Number of the last event that the connection before this one gave."""
+        self.held: deque[tuple[int, bytes, int] | Gap] = deque()
+        self.admit: Callable[[], object] | None = None
+
+    def put(self, sequence: int, body: bytes, size: int) -> None:
+        """Take an event from the connection."""
+        self._queue.put(self, sequence, body, size)
+
+    def announce(self, admit: Callable[[], object]) -> None:
+        """Take note that the next event is a large one."""
+        self._queue.announce(self, admit)
+
+    def gap(self, sequence: int, lost: int, extra: dict[str, Any]) -> None:
+        """Take a GAP: the one with an epoch confirms the subscription on this connection."""
+        self._queue.gap(self, sequence, lost, extra)
+
+    def settle(self, outcome: bytes | ErrorInfo) -> None:
+        """Take the end of the subscription on this connection."""
+        assert isinstance(outcome, ErrorInfo)
+        self._queue.settle(self, outcome)
+
+    def unsubscribe(self) -> None:
+        """End it on this connection."""
+        if not self.peer.ended:
+            self.peer.connection.unsubscribe(self.stream)
+            self.peer.wake()
+
 
 class EventQueue:
-    """What one subscription has received: the `owner` of its stream, on each connection in turn.
+    """What one subscription has received, on each connection in turn.
+
+    Theory of operation. After a GOAWAY the next connection is there before the last one has ended, and the
+    subscription is on both for a while. The older one has the turn until it has given the number after
+    which the newer one began; what the newer one gives meanwhile is held, and what both have is dropped
+    once. So a change of the connection costs no event and doubles none. No credit is given for what is held.
 
     Args:
         spec: the event.
@@ -42,12 +102,10 @@ class EventQueue:
         self.lasting = True
         self.on_failed: Callable[[EventQueue], object] | None = None
         self.error: BaseException | None = None
-        self._items: deque[tuple[Peer, int, bytes, int] | Gap] = deque()
+        self._items: deque[tuple[Attachment, bytes, int] | Gap] = deque()
         self._changed = trio.Event()
         self._waited_for = False
-        self._admit: Callable[[], object] | None = None
-        self._peer: Peer | None = None
-        self._stream = 0
+        self._attached: deque[Attachment] = deque()  # the oldest has the turn
         self._sequence = 0
         self._epoch = ""
         self.confirmed = trio.Event()
@@ -57,9 +115,9 @@ class EventQueue:
         extra: dict[str, object] = {}
         if self._epoch:
             extra = {"after": self._sequence, "epoch": self._epoch}
-        self._peer = peer
-        self._admit = None  # what the former connection's publisher announced is void
-        self._stream = peer.connection.subscribe(self, self.spec.qualified, extra)
+        attachment = Attachment(self, peer)
+        attachment.stream = peer.connection.subscribe(attachment, self.spec.qualified, extra)
+        self._attached.append(attachment)
         peer.wake()
 
     def reattach(self, peer: Peer) -> None:
@@ -76,38 +134,95 @@ class EventQueue:
 
     def detach(self) -> None:
         """Unsubscribe."""
-        if self._peer is not None and not self._peer.ended:
-            self._peer.connection.unsubscribe(self._stream)
-            self._peer.wake()
-        self._peer = None
+        while self._attached:
+            self._attached.popleft().unsubscribe()
 
-    def put(self, sequence: int, body: bytes, size: int) -> None:
-        """Take an event from the connection."""
-        assert self._peer is not None
-        self._sequence = sequence
-        self._items.append((self._peer, self._stream, body, size))
+    def put(self, attachment: Attachment, sequence: int, body: bytes, size: int) -> None:
+        """Take an event from a connection."""
+        if not self._has_turn(attachment):
+            attachment.held.append((sequence, body, size))
+            return
+        self._take(attachment, sequence, body, size)
+        self._pass_turn()
         self._wake()
 
-    def announce(self, admit: Callable[[], object]) -> None:
+    def announce(self, attachment: Attachment, admit: Callable[[], object]) -> None:
         """Take note that the next event is a large one: `admit`, called when it is waited for, lets it come."""
-        if self._waited_for:
+        if self._waited_for and self._has_turn(attachment):
             admit()
         else:
-            self._admit = admit
+            attachment.admit = admit
 
-    def gap(self, sequence: int, lost: int, extra: dict[str, Any]) -> None:
-        """Take a GAP: the one with an epoch confirms the subscription on this connection."""
+    def gap(self, attachment: Attachment, sequence: int, lost: int, extra: dict[str, Any]) -> None:
+        """Take a GAP from a connection."""
         epoch = extra.get("epoch")
         if type(epoch) is str:
-            # After a restart the publisher counts from 1 and knows nothing of what it sent before.
-            if self._epoch and (lost or epoch != self._epoch):
-                self._add_gap(lost or sequence, sequence + 1)
-            self._epoch = epoch
-            self.confirmed.set()
-        elif lost:
-            self._add_gap(lost, sequence + 1)
-        self._sequence = sequence
+            attachment.begin, attachment.lost, attachment.epoch = sequence, lost, epoch
+            if self._has_turn(attachment):
+                self._begin(attachment)
+                self.confirmed.set()
+        elif not self._has_turn(attachment):
+            attachment.held.append(Gap(lost, sequence + 1))
+            return
+        else:
+            self._take_gap(attachment, Gap(lost, sequence + 1))
+        self._pass_turn()
         self._wake()
+
+    def _has_turn(self, attachment: Attachment) -> bool:
+        return bool(self._attached) and attachment is self._attached[0]
+
+    def _take(self, attachment: Attachment, sequence: int, body: bytes, size: int) -> None:
+        if sequence <= attachment.seen:  # the connection before this one gave it, too
+            attachment.peer.connection.flow.consume(attachment.stream, size)
+            attachment.peer.wake()
+            return
+        self._sequence = sequence
+        self._items.append((attachment, body, size))
+
+    def _take_gap(self, attachment: Attachment, gap: Gap) -> None:
+        lost = gap.lost
+        if attachment.seen:  # the connection before this one may have given some of them
+            lost = min(lost, max(0, gap.sequence - 1 - attachment.seen))
+        if lost:
+            self._add_gap(lost, gap.sequence)
+        self._sequence = max(self._sequence, gap.sequence - 1)
+
+    def _begin(self, attachment: Attachment) -> None:
+        """Go on where a connection begins that was confirmed and has the turn."""
+        assert attachment.begin is not None
+        begin, lost = attachment.begin, attachment.lost
+        if attachment.epoch == self._epoch:
+            attachment.seen = self._sequence
+            # The rest came on the connection before this one.
+            lost = min(lost, max(0, begin - self._sequence))
+            begin = max(begin, self._sequence)
+        # After a restart the publisher counts from 1 and knows nothing of what it sent before.
+        if self._epoch and (lost or attachment.epoch != self._epoch):
+            self._add_gap(lost or begin, begin + 1)
+        self._sequence, self._epoch = begin, attachment.epoch
+
+    def _pass_turn(self) -> None:
+        """Let the next connection have the turn, where it begins at or before what has come."""
+        while len(self._attached) > 1:
+            after = self._attached[1]
+            if after.begin is None or (after.epoch == self._epoch and after.begin > self._sequence):
+                return
+            self._attached.popleft().unsubscribe()
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Take what was held of the connection that has the turn now."""
+        attachment = self._attached[0]
+        if attachment.begin is None:
+            return
+        self._begin(attachment)
+        held, attachment.held = attachment.held, deque()
+        for item in held:
+            if isinstance(item, Gap):
+                self._take_gap(attachment, item)
+            else:
+                self._take(attachment, *item)
 
     def _add_gap(self, lost: int, sequence: int) -> None:
         # No credit bounds GAPs, which are no events: merged, there is one between two events at most.
@@ -116,16 +231,23 @@ class EventQueue:
         else:
             self._items.append(Gap(lost, sequence))
 
-    def settle(self, outcome: bytes | ErrorInfo) -> None:
-        """Take the end of the subscription on this connection."""
-        assert isinstance(outcome, ErrorInfo)
-        peer, self._peer = self._peer, None
-        if peer is not None and not (self.lasting and outcome.code == ConnectionLost.CODE):
-            self.fail(peer.to_exception(outcome, self.spec.qualified))
+    def settle(self, attachment: Attachment, outcome: ErrorInfo) -> None:
+        """Take the end of the subscription on a connection."""
+        if attachment not in self._attached:
+            return
+        had_turn = self._has_turn(attachment)
+        self._attached.remove(attachment)
+        if not (self.lasting and outcome.code in _PASSING):
+            self.fail(attachment.peer.to_exception(outcome, self.spec.qualified))
+        elif had_turn and self._attached:
+            self._take_turn()
+            self._pass_turn()
+            self._wake()
 
     def fail(self, error: BaseException) -> None:
         """End the subscription for good."""
         self.error = error
+        self.detach()
         self.confirmed.set()
         self._wake()
         if self.on_failed is not None:
@@ -142,18 +264,19 @@ class EventQueue:
             if self.error is not None:
                 raise self.error
             self._changed = trio.Event()
-            if self._admit is not None:
-                self._admit()
-                self._admit = None
+            if self._attached and (admit := self._attached[0].admit) is not None:
+                self._attached[0].admit = None
+                admit()
             self._waited_for = True
             await self._changed.wait()
         await trio.lowlevel.checkpoint_if_cancelled()
         item = self._items.popleft()
         if isinstance(item, Gap):
             return item
-        peer, stream, body, size = item
+        attachment, body, size = item
+        peer = attachment.peer
         if not peer.ended:
-            peer.connection.flow.consume(stream, size)
+            peer.connection.flow.consume(attachment.stream, size)
             peer.wake()
         try:
             return self.spec.item.decode(unpack(body, peer.connection.limits))

@@ -91,7 +91,7 @@ async def test_draining_is_not_held_up_by_calls_that_end_out_of_order(autojump_c
                         (session,) = server.server.sessions
                         started = trio.current_time()
                         await session.peer.drain("stop")
-                    assert trio.current_time() - started < 1
+                        assert trio.current_time() - started < 1
                 await trio.testing.wait_all_tasks_blocked()
 
 

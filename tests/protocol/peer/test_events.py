@@ -226,7 +226,7 @@ def test_gaps_that_follow_each_other_are_one() -> None:
     (event,) = [event for event in contract_of(Desk).events.values() if event.name == "queued"]
     queue = EventQueue(event)
     for sequence in range(0, 10_000, 2):
-        queue.gap(sequence, 2, {})
+        queue._add_gap(2, sequence + 1)
     assert list(queue._items) == [Gap(10_000, 9_999)]
 
 

@@ -1,0 +1,17 @@
+"""What a GOAWAY asks for: to come back at once, or to stay away."""
+
+from __future__ import annotations
+
+from protocol.wire.envelope import Goaway
+from protocol.wire.errors import GoawayCode
+
+_INVITATIONS = frozenset({GoawayCode.SHUTDOWN, GoawayCode.POLICY})
+
+
+def is_invitation(goaway: Goaway | None) -> bool:
+    """Whether the other side is in order and wants the connection made anew.
+
+    With any other code something is wrong with the connection or with what was sent on it: then a call that was
+    not executed must not be sent again without its caller's knowing, or it might end one connection after another.
+    """
+    return goaway is not None and goaway.code in _INVITATIONS
