@@ -84,6 +84,7 @@ class Connector:
         application: str,
         credentials: Mapping[str, object],
         ask: Ask | None = None,
+        read_settings: Callable[[], Settings] | None = None,
     ) -> Connector:
         """A connector over TCP.
 
@@ -94,8 +95,11 @@ class Connector:
             application: what this client calls itself.
             credentials: for the application's sign-in.
             ask: whom to ask about a server that nothing vouches for, or None.
+            read_settings: reads them again; without, those given hold for all connections.
         """
-        opener = TrustedOpener(address, resources=resources, settings=settings, ask=ask)
+        opener = TrustedOpener(
+            address, resources=resources, settings=settings, ask=ask, read_settings=read_settings
+        )
         return cls(address, opener.open, settings=settings, application=application, credentials=credentials)
 
     async def establish(self) -> Established:

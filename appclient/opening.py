@@ -67,7 +67,8 @@ async def connect(
         resources: the client's Resources folder, with the certificates it trusts.
         settings: the shared `settings.toml`, or settings. Without, the file that APPSERVER_SETTINGS names,
             or else the defaults (encryption on); the working directory is not looked into. Without a settings
-            object, environment variables override what is read.
+            object, environment variables override what is read. A file is read again for each connection: its
+            `client_server.encrypt`, `tls` and `timeouts` count from the next one on.
         application: what this client calls itself in the server's lists.
         credentials: what the application's sign-in takes.
         interfaces: contracts to be checked against the server's before this returns.
@@ -93,6 +94,7 @@ async def connect(
         application=application,
         credentials=credentials or {},
         ask=asked,
+        read_settings=None if loaded is None else lambda: load_settings(loaded.path).settings,
     )
     async with run_client(
         connector, settings=read, interfaces=interfaces, serve=serve, on_state=on_state

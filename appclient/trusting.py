@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from protocol.certs import (
     translate_ssl_error,
     user_resources_folder,
 )
-from protocol.settings import Settings
+from protocol.settings import Settings, SettingsError
 from protocol.transport import Address, Security, TlsFailure, Transport
 from protocol.transport.connecting import connect_transport
 
@@ -48,15 +49,23 @@ class TrustedOpener:
         settings: as read.
         ask: whom to ask about a server that nothing vouches for; None for nobody. It is asked for the
             first connection alone: a server that was fine and suddenly is not is no first use.
+        read_settings: reads them again for each connection; without, those given hold for all.
     """
 
     def __init__(
-        self, address: Address, *, resources: Path | None, settings: Settings, ask: Ask | None = None
+        self,
+        address: Address,
+        *,
+        resources: Path | None,
+        settings: Settings,
+        ask: Ask | None = None,
+        read_settings: Callable[[], Settings] | None = None,
     ) -> None:
         self._address = address
         self._resources = resources
         self._settings = settings
         self._ask = ask
+        self._read_settings = read_settings
 
     async def open(self) -> Transport:
         """Open one.
@@ -67,7 +76,11 @@ class TrustedOpener:
             ResourcesError: a file in the Resources folder cannot be used.
             ConnectError: `EncryptionDowngrade` or `TrustRefused`.
         """
-        # Read anew for each connection: a renewed certificate counts from the next one on.
+        # Read anew for each connection: a renewed certificate, and the administrator's change of the shared
+        # settings, count from the next one on.
+        if self._read_settings is not None:
+            read = self._read_settings
+            self._settings = await trio.to_thread.run_sync(_read_again, read, self._settings)
         trust = await trio.to_thread.run_sync(read_trust, self._resources, self._settings)
         if not self._settings.client_server.encrypt:
             check_downgrade(trust, self._address)
@@ -119,6 +132,15 @@ class TrustedOpener:
             raise TrustRefused(str(address), facts.fingerprint)
         self._resources = self._resources or user_resources_folder()
         return await trio.to_thread.run_sync(store_pin, self._resources, address, facts.fingerprint)
+
+
+def _read_again(read_settings: Callable[[], Settings], last: Settings) -> Settings:
+    """The settings as they are now, or the last ones where these cannot be used."""
+    try:
+        return read_settings()
+    except SettingsError as exc:
+        logger.warning("the settings cannot be read again; the last ones hold", extra={"finding": str(exc)})
+        return last
 
 
 def read_trust(resources: Path | None, settings: Settings) -> Trust:

@@ -2,6 +2,7 @@
 
 from appserver.application import Application, NotAuthenticated
 from appserver.context import CurrentCall, current_call
+from appserver.reloading import Outcome, ReloadReport
 from appserver.server import Server, ServerStatistics, open_server, serve
 from appserver.sessions import Session, SessionInfo
 from appserver.threads import in_thread
@@ -10,6 +11,8 @@ __all__ = [
     "Application",
     "CurrentCall",
     "NotAuthenticated",
+    "Outcome",
+    "ReloadReport",
     "Server",
     "ServerStatistics",
     "Session",

@@ -55,7 +55,7 @@ class ClientTask:
     Args:
         application: what is served.
         sessions: where a connection appears once it is welcome.
-        rules: limits and timeouts.
+        rules: limits and timeouts; those that are set later count for the next connections.
         limiter: worker threads for `def` handlers.
         draining: whether the server is stopping.
     """
@@ -71,18 +71,18 @@ class ClientTask:
     ) -> None:
         self._application = application
         self._sessions = sessions
-        self._rules = rules
+        self.rules = rules
         self._limiter = limiter
         self._draining = draining
 
-    async def serve(self, transport: Transport, signed_in: Callable[[], object] = lambda: None) -> None:
+    async def serve(self, transport: Transport, signed_in: Callable[[Session], object]) -> None:
         """Serve one connection to its end.
 
         Args:
             transport: connected, with TLS established where there is any.
-            signed_in: called when the client has been welcomed.
+            signed_in: called with the session when the client has been welcomed.
         """
-        rules = self._rules
+        rules = self.rules
         connection = Connection(
             Role.SERVER, rules.limits, ping_interval=rules.timeouts.ping, now=trio.current_time()
         )
@@ -95,7 +95,6 @@ class ClientTask:
                 return
             if session is None:
                 return
-            signed_in()
             peer = Peer(
                 transport,
                 connection,
@@ -106,6 +105,7 @@ class ClientTask:
             )
             session.attach(peer)
             self._sessions.add(session)
+            signed_in(session)
             logger.info("client connected", extra=_facts(session))
             try:
                 reason = await peer.run(events)
@@ -167,7 +167,7 @@ class ClientTask:
             secrets.token_bytes(16),
             application=self._application.name,
             interfaces=self._application.service.offers(hello.interfaces),
-            limits=self._rules.limits,
+            limits=self.rules.limits,
             time=datetime.now(UTC),
         )
         connection.welcome(welcome, hello.limits)
@@ -178,8 +178,8 @@ class ClientTask:
         """Why a client cannot be served, or None."""
         if self._draining():
             return Refuse(codes.DRAINING, "the server is stopping", _reference(), retry_after=1.0)
-        if len(self._sessions) >= self._rules.sessions:
-            text = f"the server serves {self._rules.sessions} clients already (client_server.sessions)"
+        if self._sessions.places_taken >= self.rules.sessions:
+            text = f"the server serves {self.rules.sessions} clients already (client_server.sessions)"
             return Refuse(codes.SERVER_FULL, text, _reference(), retry_after=FULL_RETRY)
         if PROTOCOL_VERSION not in hello.versions:
             text = (

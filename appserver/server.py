@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from ssl import SSLContext
 
@@ -18,18 +18,18 @@ import trio
 
 from appserver.application import Application
 from appserver.client_task import ClientTask, ConnectionRules
+from appserver.encryption import Encryption, load_encryption
+from appserver.gate import Gate
+from appserver.reloading import Reloader, ReloadReport
+from appserver.sending_away import send_away
 from appserver.sessions import Session, SessionInfo, SessionTable
-from protocol.certs import (
-    ServerIdentity,
-    ensure_server_identity,
-    open_server_identity,
-    read_passphrase,
-    server_context,
-)
+from appserver.sources import Source
+from appserver.upkeep import keep_certificate
+from protocol.certs import CertificateFacts, ServerIdentity
 from protocol.peer import connection_limits
-from protocol.settings import Settings
+from protocol.settings import LoadedSettings, Settings
 from protocol.transport import Address, Mismatch, Transport, TransportError
-from protocol.transport.accepting import accept_transport
+from protocol.transport.accepting import accept_transport, turn_away
 from protocol.transport.listener import Listener, open_listeners
 from protocol.wire.errors import GoawayCode
 
@@ -45,39 +45,16 @@ class ServerStatistics:
         connecting: connections that are still in their handshake.
         accepted: connections since the start.
         turned_away: of these, closed at once because too many were in their handshake.
+        certificate: the one that new connections are shown, None without encryption.
+        reload: how the last change of settings or certificates went, None where there was none.
     """
 
     sessions: int
     connecting: int
     accepted: int
     turned_away: int
-
-
-class _Gate:
-    """Bounds the connections that have not proved to be clients yet, in all and from one source."""
-
-    def __init__(self, most: int, per_source: int) -> None:
-        self._most = most
-        self._per_source = per_source
-        self._sources: Counter[str] = Counter()
-        self.inside = 0
-        self.turned_away = 0
-
-    def enter(self, source: str) -> bool:
-        if self.inside >= self._most or self._sources[source] >= self._per_source:
-            self.turned_away += 1
-            if not self._sources[source]:
-                del self._sources[source]
-            return False
-        self.inside += 1
-        self._sources[source] += 1
-        return True
-
-    def leave(self, source: str) -> None:
-        self.inside -= 1
-        self._sources[source] -= 1
-        if not self._sources[source]:
-            del self._sources[source]
+    certificate: CertificateFacts | None = None
+    reload: ReloadReport | None = None
 
 
 class Server:
@@ -85,8 +62,10 @@ class Server:
 
     Attributes:
         application: what it serves.
-        identity: its certificate's facts, None with encryption off.
+        encryption: what new connections get; `take_over` swaps it.
+        settings: those that new connections get.
         addresses: what it listens on, as `host:port`.
+        reloader: takes changed files over; None where nothing is read again, as in the harness.
     """
 
     def __init__(
@@ -98,28 +77,33 @@ class Server:
         context: SSLContext | None,
     ) -> None:
         self.application = application
-        self.identity = identity
+        self.encryption = Encryption(context is not None, settings.tls, identity, context)
+        self.settings = settings
         self.sessions = SessionTable()
         self.addresses: tuple[str, ...] = ()
-        self._settings = settings
-        self._context = context
+        self.reloader: Reloader | None = None
+        self._nursery: trio.Nursery | None = None
         self._draining = False
         self._accepted = 0
-        self._gate = _Gate(settings.limits.connections_before_authentication, settings.limits.per_source)
+        self._gate = Gate(settings.limits.connections_before_authentication, settings.limits.per_source)
+        self._limiter = trio.CapacityLimiter(settings.limits.worker_threads)
         self._task = ClientTask(
             application,
             self.sessions,
-            ConnectionRules(
-                connection_limits(settings.limits), settings.timeouts, settings.client_server.sessions
-            ),
-            limiter=trio.CapacityLimiter(settings.limits.worker_threads),
+            _rules_of(settings),
+            limiter=self._limiter,
             draining=lambda: self._draining,
         )
 
     @property
     def encrypted(self) -> bool:
         """Whether clients connect with TLS."""
-        return self._context is not None
+        return self.encryption.encrypt
+
+    @property
+    def identity(self) -> ServerIdentity | None:
+        """Its certificate, None with encryption off."""
+        return self.encryption.identity
 
     @property
     def port(self) -> int:
@@ -141,11 +125,48 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         """A snapshot."""
-        return ServerStatistics(len(self.sessions), self._gate.inside, self._accepted, self._gate.turned_away)
+        return ServerStatistics(
+            len(self.sessions),
+            self._gate.inside,
+            self._accepted,
+            self._gate.turned_away,
+            self.encryption.certificate,
+            self.reloader.last if self.reloader is not None else None,
+        )
 
     def session_list(self) -> list[SessionInfo]:
         """A snapshot of every session."""
         return [session.info() for session in self.sessions]
+
+    async def reload(self) -> ReloadReport | None:
+        """Read settings and certificates again and take them over, or keep those that are in use.
+
+        Returns:
+            How that went, which `statistics` and the log say, too; None where nothing is read again.
+        """
+        return await self.reloader.reload() if self.reloader is not None else None
+
+    def take_over(self, settings: Settings, encryption: Encryption) -> None:
+        """Let new connections have other settings, and send those away that no longer comply.
+
+        Args:
+            settings: `limits` and `timeouts` are for new connections, too.
+            encryption: proven; it has never served.
+        """
+        self.settings, self.encryption = settings, encryption
+        self._task.rules = _rules_of(settings)
+        self._gate.most = settings.limits.connections_before_authentication
+        self._gate.per_source = settings.limits.per_source
+        self._limiter.total_tokens = settings.limits.worker_threads
+        for session in self.sessions:
+            self._check_compliance(session)
+
+    def _check_compliance(self, session: Session) -> None:
+        text = self.encryption.objection(session.security, session.accepted)
+        if text is not None and self._nursery is not None and not session.sent_away:
+            ahead = self.sessions.sent_away
+            self.sessions.leave_place(session)
+            send_away(session, text, self._nursery, ahead=ahead, patience=self.settings.timeouts.drain)
 
     async def listen(self, listener: Listener, nursery: trio.Nursery) -> None:
         """Accept connections until cancelled.
@@ -170,15 +191,26 @@ class Server:
     async def _serve(self, sock: socket.socket, source: str) -> None:
         """Serve one connection: the barrier between it and the rest of the server."""
         inside = True
+        encryption = self.encryption  # it may be swapped before the handshake is over
 
-        def signed_in() -> None:
+        def leave_gate() -> None:
             nonlocal inside
             if inside:
                 inside = False
                 self._gate.leave(source)
 
+        def signed_in(session: Session) -> None:
+            leave_gate()
+            self._admit(session, encryption)
+
         try:
-            transport = await accept_transport(sock, context=self._context, timeouts=self._settings.timeouts)
+            if encryption.is_closed:
+                await turn_away(sock, timeouts=self.settings.timeouts)
+                logger.warning("client turned away: the certificate cannot be used", extra={"peer": source})
+                return
+            transport = await accept_transport(
+                sock, context=encryption.context, timeouts=self.settings.timeouts
+            )
             await self._task.serve(transport, signed_in)
         except Mismatch as exc:
             logger.warning("client speaks something else", extra={"peer": source, "finding": exc.cause})
@@ -188,17 +220,21 @@ class Server:
             logger.exception("connection failed", extra={"peer": source})
             sock.close()
         finally:
-            signed_in()
+            leave_gate()
+
+    def _admit(self, session: Session, accepted: Encryption) -> None:
+        session.accepted = accepted
+        self._check_compliance(session)
 
     async def serve_transport(self, transport: Transport) -> None:
         """Serve one connection that did not come through a listener, for harnesses."""
         self._accepted += 1
-        await self._task.serve(transport)
+        await self._task.serve(transport, partial(self._admit, accepted=self.encryption))
 
     async def drain(self, text: str = "the server is stopping") -> None:
         """Take no new calls, wait for the open ones as long as `timeouts.drain` allows, then end."""
         self._draining = True
-        with trio.move_on_after(self._settings.timeouts.drain):
+        with trio.move_on_after(self.settings.timeouts.drain):
             async with trio.open_nursery() as nursery:
                 for session in self.sessions:
                     nursery.start_soon(_drain_session, session, text)
@@ -206,52 +242,51 @@ class Server:
             session.peer.leave(GoawayCode.SHUTDOWN, text, reconnect_after=1.0)
 
 
+def _rules_of(settings: Settings) -> ConnectionRules:
+    return ConnectionRules(
+        connection_limits(settings.limits), settings.timeouts, settings.client_server.sessions
+    )
+
+
 async def _drain_session(session: Session, text: str) -> None:
     await session.peer.drain(text, reconnect_after=1.0)
 
 
-def load_identity(settings: Settings, resources: Path) -> tuple[ServerIdentity, SSLContext]:
-    """The server's certificate and TLS context, made first where there is none.
-
-    Raises:
-        ResourcesError: a file cannot be used; the server must not start then.
-    """
-    tls = settings.tls
-    passphrase = read_passphrase(tls)
-    if tls.auto_certificate:
-        identity = ensure_server_identity(
-            resources, names=tls.names, key_type=tls.key_type, passphrase=passphrase
-        )
-    else:
-        identity = open_server_identity(resources, passphrase=passphrase)
-    return identity, server_context(identity, settings.tls)
-
-
 @contextlib.asynccontextmanager
 async def open_server(
-    application: Application, *, settings: Settings | None = None, resources: Path | str | None = None
+    application: Application,
+    *,
+    settings: Settings | LoadedSettings | None = None,
+    resources: Path | str | None = None,
+    watch: bool = False,
 ) -> AsyncIterator[Server]:
     """Run a server for as long as the context lasts; leaving it drains and ends all connections.
 
+    Its own certificate is renewed while it runs, and `Server.reload` takes changed files over.
+
     Args:
         application: what to serve.
-        settings: the defaults without.
+        settings: the defaults without. With those of `load_settings`, their file is read again at a reload.
         resources: folder of the server's key and certificate; `tls.resources`, or `Resources` in the working
-            directory, without.
+            directory (beside the settings file, where one was read), without.
+        watch: reload by itself when the settings file or a file of the folder changes.
 
     Raises:
         ResourcesError: encryption is on and a file cannot be used.
         TransportError: the port cannot be listened on.
     """
-    settings = settings or Settings()
-    identity, context = None, None
-    if settings.client_server.encrypt:
-        folder = Path(resources or settings.tls.resources or "Resources")
-        identity, context = await trio.to_thread.run_sync(load_identity, settings, folder)
-    server = Server(application, settings, identity=identity, context=context)
-    listeners = await open_listeners(settings.client_server.host, settings.client_server.port)
+    source = Source(settings or Settings(), Path(resources) if resources is not None else None)
+    read = source.first
+    seen = await trio.to_thread.run_sync(source.signature, read)
+    encryption = await trio.to_thread.run_sync(load_encryption, read, source.folder(read))
+    server = Server(application, read, identity=encryption.identity, context=encryption.context)
+    server.reloader = Reloader(server, source, seen)
+    listeners = await open_listeners(read.client_server.host, read.client_server.port)
     server.addresses = tuple(listener.location for listener in listeners)
-    async with run_server(server, listeners):
+    async with run_server(server, listeners) as nursery:
+        nursery.start_soon(keep_certificate, server.reloader)
+        if watch:
+            nursery.start_soon(server.reloader.watch)
         yield server
 
 
@@ -268,6 +303,7 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
     try:
         application.service.topics.bind_loop()
         async with lifespan, trio.open_nursery() as connections:
+            server._nursery = connections
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
                     accepting.start_soon(server.listen, listener, connections)
@@ -292,7 +328,7 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
 async def serve(
     application: Application,
     *,
-    settings: Settings | None = None,
+    settings: Settings | LoadedSettings | None = None,
     resources: Path | str | None = None,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> None:

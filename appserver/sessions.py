@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import attrs
+import trio
 
+from appserver.encryption import Encryption
 from protocol.interface import Interface, contract_of, make_proxy
 from protocol.peer import OnePeer, Peer, PeerCaller, PeerStatistics
 from protocol.transport import Security
@@ -48,7 +50,12 @@ class Session:
         peer_address: where it connects from.
         security: what the connection negotiated.
         connected: since when, UTC.
+        accepted: what the connection was accepted under.
+        sent_away: its client was told to come back on another connection.
+        gone: set when its connection has ended.
     """
+
+    accepted: Encryption
 
     def __init__(self, peer_address: str, *, principal: str, application: str, security: Security) -> None:
         self.id = secrets.token_hex(6)
@@ -57,6 +64,8 @@ class Session:
         self.peer_address = peer_address
         self.security = security
         self.connected = datetime.now(UTC)
+        self.sent_away = False  # `SessionTable.leave_place` sets it
+        self.gone = trio.Event()
         self._peer: Peer | None = None
 
     def attach(self, peer: Peer) -> None:
@@ -97,10 +106,15 @@ class Session:
 
 
 class SessionTable:
-    """The sessions of one server."""
+    """The sessions of one server.
+
+    Attributes:
+        sent_away: those whose clients were told to come back on another connection.
+    """
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self.sent_away = 0
 
     def add(self, session: Session) -> None:
         """Take a session in."""
@@ -108,7 +122,19 @@ class SessionTable:
 
     def remove(self, session: Session) -> None:
         """Forget a session."""
-        self._sessions.pop(session.id, None)
+        if self._sessions.pop(session.id, None) is not None:
+            self.sent_away -= session.sent_away
+        session.gone.set()
+
+    def leave_place(self, session: Session) -> None:
+        """Take note that a client was sent away: it comes back on another connection, and must find a place."""
+        session.sent_away = True
+        self.sent_away += session.id in self._sessions
+
+    @property
+    def places_taken(self) -> int:
+        """The sessions without those whose clients were sent away."""
+        return len(self._sessions) - self.sent_away
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))

@@ -40,6 +40,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "msgpack": ("protocol.wire.codec",),
     "tomlkit": ("protocol.settings.edit",),
     "structlog": ("appserver.cli.logs",),
+    "watchfiles": ("appserver.watching",),
     "cryptography": ("protocol.certs",),
     "truststore": ("protocol.certs.system_store",),
     "cyclopts": ("appserver.cli", "appclient.cli"),

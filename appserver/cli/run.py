@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from functools import partial
@@ -11,14 +12,17 @@ import attrs
 import trio
 
 from appserver import Application, Server, open_server
+from appserver.cli.hanging_up import reload_at_hangup, status_of
 from appserver.cli.loading import load_application
 from appserver.cli.logs import configure_logs
+from appserver.cli.notify import Notifier
 from appserver.cli.stopping import stop_signals
-from protocol.certs import ResourcesError, ServerIdentity, server_resources_folder
+from protocol.certs import ResourcesError, ServerIdentity
 from protocol.certs.certificates import check_chain, load_certificates
 from protocol.certs.first_start import AUTHORITY_FILE, AUTHORITY_FOLDER
 from protocol.certs.folders import CLIENT, RESOURCES
 from protocol.certs.trust import ANCHORS_FILE
+from protocol.peer.background import open_background
 from protocol.settings import LoadedSettings, load_settings
 from protocol.settings.atomic import PUBLIC, create_file
 
@@ -52,16 +56,23 @@ def run(
 async def _serve(
     application: Application, loaded: LoadedSettings, resources: Path | None, as_json: bool
 ) -> None:
-    folder = server_resources_folder(loaded, resources)
     stop = trio.Event()
+    notifier = Notifier()
     with stop_signals(stop.set):
-        async with open_server(application, settings=loaded.settings, resources=folder) as server:
+        async with (
+            open_server(application, settings=loaded, resources=resources, watch=True) as server,
+            open_background() as nursery,
+        ):
+            await nursery.start(reload_at_hangup, server, notifier, stop.set)
             shared = share_authority(server.identity, loaded) if server.identity is not None else None
             facts = Announcement.of(server, loaded, shared)
             print(json.dumps(attrs.asdict(facts)) if as_json else facts.text(), flush=True)
+            notifier.ready(status_of(server))
             await stop.wait()
+            notifier.stopping()
             if not as_json:
-                print("stopping: open calls may end, a second signal ends at once", flush=True)
+                with contextlib.suppress(OSError):  # a terminal that was closed
+                    print("stopping: open calls may end, a second signal ends at once", flush=True)
 
 
 @attrs.frozen

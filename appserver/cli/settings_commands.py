@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from appserver.reloading import needs_restart
 from protocol.settings import (
     LoadedSettings,
     SettingsError,
@@ -119,7 +120,10 @@ def change_setting(path: Path | None, key: str, text: str) -> list[str]:
     option = find_option(key)
     if option.variable in os.environ:
         lines.append(f"the environment variable {option.variable} overrides it")
-    lines.append("it takes effect when the server starts again")
+    restart = needs_restart(option.key)
+    lines.append(
+        f"it takes effect when the server starts again{'' if restart else ', or at once where it runs'}"
+    )
     return lines
 
 

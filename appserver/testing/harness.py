@@ -36,7 +36,8 @@ from appclient.client import Client
 from appclient.connecting import Connector
 from appclient.opening import run_client
 from appserver.application import Application
-from appserver.server import Server, load_identity, run_server
+from appserver.encryption import load_identity
+from appserver.server import Server, run_server
 from protocol.certs import client_context, load_trust
 from protocol.interface import Interface
 from protocol.settings import Settings
@@ -133,14 +134,12 @@ class LoopbackServer:
         *,
         settings: Settings,
         context: ssl.SSLContext | None,
-        server_context: ssl.SSLContext | None,
     ) -> None:
         self.server = server
         self.network = network
         self._nursery = nursery
         self._settings = settings
         self._context = context
-        self._server_context = server_context
 
     @contextlib.asynccontextmanager
     async def connect(
@@ -175,7 +174,7 @@ class LoopbackServer:
     async def _serve(self, link: Link) -> None:
         try:
             transport = await open_server(
-                link.server, context=self._server_context, timeouts=self._settings.timeouts
+                link.server, context=self.server.encryption.context, timeouts=self._settings.timeouts
             )
         except TransportError:
             return  # the client has the other half of the story
@@ -214,5 +213,4 @@ async def loopback_server(
             nursery,
             settings=settings,
             context=context,
-            server_context=server_context,
         )

@@ -69,6 +69,7 @@ from protocol.certs.pins import (
     read_known_servers,
     remember_server,
 )
+from protocol.certs.proof import prove_server_context
 from protocol.certs.trust import Trust, load_trust
 from protocol.certs.verify_errors import translate_ssl_error
 
@@ -139,6 +140,7 @@ __all__ = [
     "note_server",
     "open_server_identity",
     "parse_pin",
+    "prove_server_context",
     "read_known_servers",
     "read_passphrase",
     "remember_server",

@@ -47,6 +47,7 @@ def ensure_server_identity(
     names: Sequence[str] = (),
     key_type: KeyType = "p256",
     passphrase: bytes | None = None,
+    create: bool = True,
     now: datetime | None = None,
 ) -> ServerIdentity:
     """Open the server's identity; make it where there is none, and renew what was made here.
@@ -57,6 +58,8 @@ def ensure_server_identity(
         key_type: of new keys.
         passphrase: of an encrypted key that is there already. New keys are not encrypted: the
             passphrase would lie beside them.
+        create: make what is missing; False for a server that runs, where a file that is away for a moment is
+            being replaced by somebody.
         now: the present time, UTC; None takes the clock.
 
     Returns:
@@ -70,8 +73,9 @@ def ensure_server_identity(
     moment = (now or datetime.now(UTC)).replace(microsecond=0)
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
     try:
-        _make_folder(resources)
-        if not os.path.lexists(cert_file):
+        if create:
+            _make_folder(resources)
+        if create and not os.path.lexists(cert_file):
             _make_missing(resources, names, key_type, passphrase, moment)
         else:
             _renew_if_due(resources, names, passphrase, moment)

@@ -7,9 +7,11 @@ import ssl
 
 from protocol.settings import TimeoutSettings
 from protocol.transport.base import Transport
+from protocol.transport.mismatch import INTERNAL_ERROR, examine_client
 from protocol.transport.opening import open_server
 from protocol.transport.plain import PlainTransport
 from protocol.transport.sockets import set_options
+from protocol.transport.tls import LAST_WORDS
 
 
 async def accept_transport(
@@ -32,3 +34,27 @@ async def accept_transport(
     """
     set_options(sock)
     return await open_server(PlainTransport(sock), context=context, timeouts=timeouts)
+
+
+async def turn_away(sock: socket.socket, *, timeouts: TimeoutSettings) -> None:
+    """Send a client away while the server must encrypt and cannot: it has no certificate that can be used.
+
+    A client without encryption is told to encrypt, one with it that the server has a problem of its own, so
+    that it tries again.
+
+    Args:
+        sock: just accepted; used up, whatever happens.
+        timeouts: `handshake` bounds the wait for its first octet.
+
+    Raises:
+        Mismatch: the client does not encrypt, or speaks something else.
+        TransportError: it says nothing, or is gone.
+    """
+    set_options(sock)
+    carrier = PlainTransport(sock)
+    await examine_client(carrier, encrypt=True, timeout=timeouts.handshake)
+    try:
+        carrier.send_nowait(INTERNAL_ERROR)
+        await carrier.aclose(LAST_WORDS)
+    finally:
+        carrier.abort()

@@ -42,6 +42,9 @@ _TYPES: Final = frozenset(int(kind) for kind in FrameType)
 INSUFFICIENT_SECURITY: Final = bytes([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 71])
 """A fatal TLS alert: what a plain server says to a TLS client. Source: RFC 8446, section 6.2."""
 
+INTERNAL_ERROR: Final = bytes([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 80])
+"""What a server says to a TLS client that it cannot serve at the moment. Source: RFC 8446, section 6.2."""
+
 _NAME: Final = 16
 """Octets of a foreign client's start that are read: enough to know HTTP and to log the rest."""
 

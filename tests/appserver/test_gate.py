@@ -9,13 +9,13 @@ import trio
 
 from appclient import connect
 from appserver import Server, open_server
-from appserver.server import _Gate
+from appserver.gate import Gate
 from protocol.settings import ClientServerSettings, LimitSettings, Settings, TimeoutSettings
 from tests.protocol.peer.desk import Desk, new_desk
 
 
 def test_the_gate_counts_all_and_each_source() -> None:
-    gate = _Gate(3, 2)
+    gate = Gate(3, 2)
     assert [gate.enter("a"), gate.enter("a"), gate.enter("a")] == [True, True, False]
     assert [gate.enter("b"), gate.enter("b")] == [True, False]
     gate.leave("a")

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from tests.system.load.driver import MIB, blobs, calls, latency, standard_library
+from tests.system.load.rotations import rotations
 
 RATE = 12.5e6
 """Bytes a second: a link of 100 Mbit/s."""
@@ -31,3 +32,8 @@ async def test_a_download_does_not_delay_the_calls_beside_it() -> None:
 async def test_a_download_over_a_slow_link_does_not_delay_the_calls_beside_it() -> None:
     with trio.fail_after(40):
         assert await latency(16 * MIB, RATE, most=40)
+
+
+async def test_certificates_that_change_all_the_time_break_no_connection() -> None:
+    with trio.fail_after(45):
+        assert await rotations(40, 2)

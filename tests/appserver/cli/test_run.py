@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from appserver.cli.new_application import make_application
 from appserver.cli.stopping import stop_signals
 from protocol import Interface
 from protocol.peer import CallError
-from tests.appserver.cli.processes import command, run_command, running
+from tests.appserver.cli.processes import command, environment, run_command, running
 
 signals = pytest.mark.skipif(sys.platform == "win32", reason="no process can send SIGTERM there")
 
@@ -224,3 +225,32 @@ def test_no_application_is_one_message(
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 1
     assert "no application is named" in capsys.readouterr().out
+
+
+@signals
+def test_a_closed_terminal_ends_the_server_in_order(tmp_path: Path) -> None:
+    """There SIGHUP means that nobody could stop it any more."""
+    (tmp_path / "quiet.py").write_text('from appserver import Application\napp = Application("quiet")\n')
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:  # pragma: no cover - the child
+        os.chdir(tmp_path)
+        os.environ.update(environment({"APPSERVER_CLIENT_SERVER_PORT": "0"}))
+        os.execv(sys.executable, command("appserver", "run", "quiet"))
+    told = b""
+    while b"clients connect to" not in told:
+        told += os.read(terminal, 4096)
+    os.close(terminal)
+    assert os.waitpid(pid, 0) == (pid, 0)
+
+
+@signals
+def test_sighup_reloads_and_the_server_goes_on(folder: Path) -> None:
+    with running(folder) as server:
+        for _ in range(2):
+            server.process.send_signal(signal.SIGHUP)
+        while "reloaded" not in server.log.read_text():
+            assert not server.ends_within(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0

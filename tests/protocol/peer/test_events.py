@@ -199,8 +199,8 @@ async def test_what_the_server_takes_no_more_after_a_lost_connection_fails_alone
         rig.desk.strict.subscribe() as others,
     ):
         task = rig.server.server._task
-        fewer = attrs.evolve(task._rules, limits=attrs.evolve(task._rules.limits, subscriptions=1))
-        task._rules = fewer
+        fewer = attrs.evolve(task.rules, limits=attrs.evolve(task.rules.limits, subscriptions=1))
+        task.rules = fewer
         await lose_connection(rig)
         with pytest.raises(TooManyCalls, match="1 subscriptions"):
             await anext(aiter(others))

@@ -1,0 +1,253 @@
+"""Changing a running server: settings and certificates are read anew, proven, and taken over, or refused.
+
+Theory of operation. Whatever asks (a changed file, SIGHUP, the timer of the renewal), all is read again,
+from the beginning, and made into an `Encryption` of its own; only one that has passed a handshake in memory is
+swapped in. A set that cannot be used leaves the old one in place, and the log and `Server.statistics` say
+so. The exception: where encryption was off and is to be on now, there is no encrypted state to keep, and plain text is
+what the administrator has just forbidden. The server then takes nobody until the files can be used.
+
+Files are changed one after another. A watched change that does not fit together yet is tried again with each
+further change, and is refused when nothing more has come for a while.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from appserver.encryption import Encryption, load_encryption
+from appserver.sources import Signature, Source
+from appserver.watching import watch_files
+from protocol.certs import CertificatesError, PolicyError, ResourcesError
+from protocol.settings import Settings, SettingsError, all_options, value_at
+
+if TYPE_CHECKING:
+    from appserver.server import Server
+
+logger = logging.getLogger("appserver.reload")
+
+SETTLE = 1.0
+"""Seconds without a further change after which files that do not fit together are refused."""
+
+SETTLE_MOST = 10.0
+"""The same, where changes do not stop."""
+
+LOOK = 2.0
+"""Seconds after which the files are looked at, told or not; it costs a few calls of the system."""
+
+_AT_START = ("client_server.host", "client_server.port", "application.", "log.")
+"""Settings, or the beginnings of their names, that are read at the start alone."""
+
+
+def needs_restart(key: str) -> bool:
+    """Whether a setting is read at the start alone."""
+    return key.startswith(_AT_START)
+
+
+class Outcome(enum.Enum):
+    """How a reload went."""
+
+    CHANGED = "changed"
+    """What was read is in use."""
+    UNCHANGED = "unchanged"
+    """It is the same as before."""
+    REFUSED = "refused"
+    """It cannot be used, and what was in use before still is."""
+
+
+@attrs.frozen
+class ReloadReport:
+    """One reload.
+
+    Attributes:
+        time: when, UTC.
+        outcome: how it went.
+        file: what the finding is about, empty without one.
+        finding: why it was refused.
+        remedy: what to do.
+    """
+
+    time: datetime
+    outcome: Outcome
+    file: str = ""
+    finding: str = ""
+    remedy: str = ""
+
+
+class Reloader:
+    """Takes changed settings and certificates over into a server.
+
+    Args:
+        server: which runs.
+        source: where they are read.
+        seen: the source's signature, taken before it was read for the start.
+        now: the clock, UTC.
+
+    Attributes:
+        last: how the last reload went that changed or refused something or that somebody asked for.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        source: Source,
+        seen: Signature | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.server = server
+        self.now = now
+        self.last: ReloadReport | None = None
+        self._source = source
+        self._seen = seen
+        self._touched = trio.Event()
+        self._started = server.settings
+        self._waiting_for_restart: tuple[str, ...] = ()
+        self._lock = trio.Lock()
+
+    async def reload(self, *, asked: bool = True) -> ReloadReport:
+        """Read all again and take it over, or keep what is in use.
+
+        Args:
+            asked: whether somebody waits for the outcome; without, one that is as before is not noted.
+        """
+        async with self._lock:
+            result = await self._take_over()
+            return self._note(result, asked=asked)
+
+    async def watch(self) -> None:
+        """Reload whenever something has changed, until cancelled."""
+        seen = self._seen if self._seen is not None else await self._look()
+        while True:
+            places = self._places(seen)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch_files, self._watched(), self._touch)
+                while places == self._places(seen):  # else what is watched is no longer what is read
+                    seen = await self._take_change(await self._wait_change(seen))
+                nursery.cancel_scope.cancel()
+
+    async def _take_change(self, seen: Signature) -> Signature:
+        """Reload until what is read fits together, or until nobody changes it any more."""
+        async with self._lock:
+            begun = trio.current_time()
+            while True:
+                result = await self._take_over()
+                if isinstance(result, Outcome) or trio.current_time() > begun + SETTLE_MOST:
+                    break
+                logger.info("changed files do not fit together yet", extra={"finding": str(result)})
+                with trio.move_on_after(SETTLE) as scope:
+                    seen = await self._wait_change(seen)
+                if scope.cancelled_caught:
+                    break
+            self._note(result, asked=False)
+            return seen
+
+    async def _wait_change(self, seen: Signature) -> Signature:
+        while True:
+            self._touched = trio.Event()
+            found = await self._look()
+            if found != seen:
+                return found
+            with trio.move_on_after(LOOK):
+                await self._touched.wait()
+
+    def _touch(self) -> None:
+        self._touched.set()
+
+    def _watched(self) -> list[Path]:
+        folder = self._source.folder(self.server.settings)
+        return [folder] if self._source.file is None else [folder, self._source.file]
+
+    def _places(self, seen: Signature) -> list[tuple[int, ...] | None]:
+        return [place[:2] if (place := seen.get(str(path))) else None for path in self._watched()]
+
+    async def _look(self) -> Signature:
+        return await trio.to_thread.run_sync(self._source.signature, self.server.settings)
+
+    async def _take_over(self) -> Outcome | Exception:
+        """Read and take over; returns what went wrong in place of raising it."""
+        server = self.server
+        before = server.settings, server.encryption
+        try:
+            settings = await trio.to_thread.run_sync(self._source.read)
+        except SettingsError as exc:
+            return exc
+        try:
+            encryption = await trio.to_thread.run_sync(partial(self._load, settings))
+        except Exception as exc:
+            if not isinstance(exc, CertificatesError):
+                logger.exception("reload failed")
+            if not server.encryption.encrypt:
+                server.take_over(settings, Encryption(encrypt=True, policy=settings.tls))
+            return exc
+        server.take_over(settings, encryption)
+        self._name_what_waits(settings)
+        return Outcome.UNCHANGED if before == (settings, encryption) else Outcome.CHANGED
+
+    def _load(self, settings: Settings) -> Encryption:
+        # A server with a certificate never makes another one from nothing: who replaces a file may move
+        # the old one away first.
+        create = self.server.identity is None
+        return load_encryption(settings, self._source.folder(settings), create=create, now=self.now())
+
+    def _name_what_waits(self, settings: Settings) -> None:
+        waiting = tuple(
+            key
+            for key in all_options()
+            if needs_restart(key) and value_at(settings, key) != value_at(self._started, key)
+        )
+        if waiting and waiting != self._waiting_for_restart:
+            logger.warning("changed settings need a restart", extra={"settings": ", ".join(waiting)})
+        self._waiting_for_restart = waiting
+
+    def _note(self, result: Outcome | Exception, *, asked: bool) -> ReloadReport:
+        report = _report(self.now(), result)
+        recovered = self.last is not None and self.last.outcome is Outcome.REFUSED
+        if report.outcome is Outcome.UNCHANGED and not asked and not recovered:
+            return report
+        self.last = report
+        if report.outcome is not Outcome.REFUSED:
+            logger.info("reloaded", extra={"outcome": report.outcome.value, **_facts(self.server)})
+            return report
+        finding = {"file": report.file, "finding": report.finding, "remedy": report.remedy}
+        if self.server.encryption.is_closed:
+            logger.error("reload refused: nobody is served until the files can be used", extra=finding)
+        else:
+            logger.warning("reload refused: what was in use before still is", extra=finding)
+        return report
+
+
+def _report(time: datetime, result: Outcome | Exception) -> ReloadReport:
+    match result:
+        case Outcome():
+            return ReloadReport(time, result)
+        case ResourcesError(file=file, finding=finding, remedy=remedy):
+            return ReloadReport(time, Outcome.REFUSED, str(file), finding, remedy)
+        case PolicyError(key=key, finding=finding):
+            return ReloadReport(time, Outcome.REFUSED, key, finding, "Correct it in the settings")
+        case SettingsError(path=path, problems=problems):
+            where = str(path) if path is not None else "environment"
+            return ReloadReport(time, Outcome.REFUSED, where, "; ".join(problems), "Correct it")
+        case _:
+            return ReloadReport(
+                time, Outcome.REFUSED, "", f"a defect ({type(result).__name__})", "Look into the log"
+            )
+
+
+def _facts(server: Server) -> dict[str, object]:
+    certificate = server.encryption.certificate
+    if certificate is None:
+        return {"encrypted": server.encrypted}
+    return {
+        "encrypted": True,
+        "fingerprint": certificate.fingerprint,
+        "until": certificate.not_after.isoformat(),
+    }

@@ -1,0 +1,139 @@
+"""The certificate of a server that runs for years, on a clock that the tests move."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from appserver import Outcome, Server
+from appserver.encryption import load_encryption
+from appserver.reloading import Reloader
+from appserver.server import run_server
+from appserver.sources import Source
+from appserver.upkeep import ExpiryWarnings, is_due, keep_certificate
+from protocol.certs import ServerIdentity, open_server_identity
+from protocol.settings import Settings, TlsSettings
+from tests.appserver.pairs import Issuer, new_folders
+from tests.protocol.peer.desk import new_desk
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Path:
+    return new_folders(tmp_path, Issuer())[0]
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line.message for line in caplog.records if line.name == "appserver.certificates"]
+
+
+def identity_until(resources: Path, end: datetime) -> ServerIdentity:
+    Issuer().pair(end=end).put(resources)
+    return open_server_identity(resources)
+
+
+def test_the_end_is_announced_four_times_and_said_once(
+    resources: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    identity = identity_until(resources, NOW + 100 * DAY)
+    warnings = ExpiryWarnings()
+    said: list[float] = []
+    for quarter in range(4 * 110):
+        now = NOW + quarter * DAY / 4
+        before = len(warnings_in(caplog))
+        warnings.tell(identity, now)
+        if len(warnings_in(caplog)) > before:
+            said.append((identity.not_after - now) / DAY)
+    assert said == [30, 14, 7, 1, 0]
+    assert {line.levelname for line in caplog.records} == {"WARNING"}
+    (first, *_, last) = caplog.records
+    assert first.file == str(resources / "cert.pem")  # type: ignore[attr-defined]
+    assert "30 days" in first.finding  # type: ignore[attr-defined]
+    assert "without a restart" in first.remedy  # type: ignore[attr-defined]
+    assert "has ended" in last.message
+
+
+def test_a_start_in_the_last_days_says_the_nearest_alone(
+    resources: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    identity = identity_until(resources, NOW + 5 * DAY)
+    warnings = ExpiryWarnings()
+    for _ in range(3):
+        warnings.tell(identity, NOW)
+    assert len(warnings_in(caplog)) == 1
+
+
+def test_another_certificate_begins_anew(resources: Path, caplog: pytest.LogCaptureFixture) -> None:
+    warnings = ExpiryWarnings()
+    warnings.tell(identity_until(resources, NOW + 5 * DAY), NOW)
+    warnings.tell(identity_until(resources, NOW + 90 * DAY), NOW)
+    assert len(warnings_in(caplog)) == 1
+    warnings.tell(identity_until(resources, NOW + 20 * DAY), NOW)
+    assert len(warnings_in(caplog)) == 2
+
+
+async def run_for(folder: Path, *, days: range, tls: TlsSettings) -> tuple[Server, list[str]]:
+    """Let a server's clock go from day to day; the fingerprints that it served, each with its end."""
+    settings = Settings(tls=attrs.evolve(tls, names=("localhost",)))
+    source = Source(settings, folder)
+    encryption = await trio.to_thread.run_sync(load_encryption, settings, folder)
+    application, _ = new_desk()
+    server = Server(application, settings, identity=encryption.identity, context=encryption.context)
+    clock = NOW
+    reloader = server.reloader = Reloader(server, source, now=lambda: clock)
+    served: list[str] = []
+    with trio.fail_after(1e9):
+        async with run_server(server) as nursery:
+            nursery.start_soon(lambda: keep_certificate(reloader, pause=60))
+            for day in days:
+                clock = NOW + day * DAY
+                await trio.sleep(61)
+                assert server.identity is not None
+                end = f"{server.identity.fingerprint} {server.identity.not_after:%Y-%m-%d}"
+                if end not in served:
+                    served.append(end)
+            nursery.cancel_scope.cancel()
+    return server, served
+
+
+async def test_the_servers_own_certificate_is_renewed_at_a_third_of_its_life_while_it_runs(
+    tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, served = await run_for(tmp_path / "Resources", days=range(255, 275), tls=TlsSettings())
+    assert len(served) == 2
+    assert len({one.split()[0] for one in served}) == 1, "the key stays, and so do pins"
+    assert server.encryption.identity == open_server_identity(tmp_path / "Resources", now=NOW + 275 * DAY), (
+        "what is served is what lies in the folder"
+    )
+    report = server.statistics().reload
+    assert report is not None
+    assert report.outcome is Outcome.CHANGED
+    assert report.time - NOW >= 264 * DAY  # the clock may run on while a thread makes the certificate
+    assert warnings_in(caplog) == []
+
+
+async def test_somebody_elses_certificate_is_warned_about_and_left_alone(
+    resources: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    Issuer().pair(end=NOW + 20 * DAY).put(resources)
+    before = (resources / "cert.pem").read_bytes()
+    server, served = await run_for(resources, days=range(18), tls=TlsSettings())
+    assert len(served) == 1
+    assert (resources / "cert.pem").read_bytes() == before
+    assert len(warnings_in(caplog)) == 3
+    assert server.statistics().reload is None, "a look that finds nothing is no reload"
+
+
+def test_due_is_a_third_of_the_life(resources: Path) -> None:
+    identity = attrs.evolve(
+        identity_until(resources, NOW + 50 * DAY), not_before=NOW, not_after=NOW + 90 * DAY
+    )
+    assert not is_due(identity, NOW + 59 * DAY)
+    assert is_due(identity, NOW + 61 * DAY)
