@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
+from typing import TypeAlias
 
 import attrs
 import trio
 
-from appclient import CONNECT_ERRORS, ConnectionState, StateChange, connect
+from appclient import CONNECT_ERRORS, Client, ConnectionState, StateChange, connect
 from appserver import Outcome, Server, open_server
 from protocol.peer import CallError
 from protocol.settings import LimitSettings, Settings, TlsSettings
@@ -93,9 +95,9 @@ async def rotate(folder: Path, count: int, seconds: float) -> Tally:
     ):
         address = Address("localhost", server.port)
         for _ in range(STAYING):
-            await nursery.start(_stay, address, client, tally)
+            await nursery.start(stay, address, client, tally, add)
         for _ in range(CONNECTING):
-            nursery.start_soon(_come_and_go, address, client, tally)
+            nursery.start_soon(come_and_go, address, client, tally, add)
         started = trio.current_time()
         for number in range(1, count + 1):
             await _change(server, resources, issuer.pair(), tally, bad=number % BAD == 0, number=number)
@@ -125,12 +127,21 @@ async def _change(
         tally.missed.append(f"set {number}: {report.outcome.value}, {report.finding}")
 
 
-async def _come_and_go(address: Address, client: Path, tally: Tally) -> None:
+Call: TypeAlias = Callable[[Client], Awaitable[None]]
+
+
+async def add(client: Client) -> None:
+    """One call."""
+    assert await client.use(Load).add(1, 2) == 3
+
+
+async def come_and_go(address: Address, resources: Path, tally: Tally, call: Call) -> None:
+    """Connect, call once and leave, again and again."""
     while True:
         try:
-            async with connect(address, resources=client, settings=Settings()) as server:
-                assert await server.use(Load).add(1, 2) == 3
-                shown = server.security.fingerprint if server.security is not None else None
+            async with connect(address, resources=resources, settings=Settings()) as client:
+                await call(client)
+                shown = client.security.fingerprint if client.security is not None else None
         except (*CONNECT_ERRORS, CallError) as exc:
             tally.failed.append(str(exc))
         else:
@@ -138,28 +149,29 @@ async def _come_and_go(address: Address, client: Path, tally: Tally) -> None:
             tally.wrong += shown not in tally.good
 
 
-async def _stay(
+async def stay(
     address: Address,
-    client: Path,
+    resources: Path,
     tally: Tally,
+    call: Call,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    async with connect(address, resources=client, settings=Settings()) as server:
-        load = server.use(Load)
+    """Call on one connection all the time."""
+    async with connect(address, resources=resources, settings=Settings()) as client:
 
         def note(change: StateChange) -> None:
             if change.state is not ConnectionState.CLOSED:
                 tally.broken.append(f"{change.state.value}: {change.reason}")
 
-        server.on_state(note)
+        client.on_state(note)
         task_status.started()
         try:
             while True:
-                assert await load.add(1, 2) == 3
+                await call(client)
                 await trio.sleep(0.02)
         except CallError as exc:
             tally.broken.append(str(exc))
         finally:
-            if server.statistics().connections != 1:
+            if client.statistics().connections != 1:
                 tally.broken.append("connected again")
