@@ -86,7 +86,7 @@ def _verification_error(error: ssl.SSLCertVerificationError, name: str) -> error
         return errors.WrongServerName(
             name,
             f"the server's certificate is for another name ({error.verify_message.rstrip('.')})",
-            "Connect by a name that it has, or add this one to [tls] names on the server and restart it",
+            "Connect by a name that it has, or add this one to [tls] names on the server",
         )
     if code in _EXPIRED:
         return errors.expired_server(name)
