@@ -17,7 +17,7 @@ from protocol.interface import Gap
 from protocol.peer import Peer
 from protocol.settings import LimitSettings, Settings, TimeoutSettings
 from protocol.wire.errors import GoawayCode
-from tests.protocol.peer.desk import Bell
+from tests.protocol.peer.desk import Bell, Line
 from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, Rig, open_rig
 
 Clock = trio.testing.MockClock
@@ -180,6 +180,21 @@ async def test_a_subscription_names_what_was_lost_where_the_old_connection_broke
         (left,) = rig.client._peers - {rig.client._peer}
         left.end("nothing has come for too long")
         assert [await following(numbers) for _ in range(3)] == [Gap(3, 5), 4, 5]
+
+
+async def test_a_large_event_comes_on_whichever_connection_has_the_turn(autojump_clock: Clock) -> None:
+    settings = Settings(limits=LimitSettings(stream_credit=100))
+    async with open_rig(settings=settings) as rig, rig.desk.changed.subscribe() as lines:
+        await trio.sleep(2)
+        for number in range(3):
+            send_away(rig)
+            rig.counter.changed.publish(Line(number, "x" * 5000))
+            line = await following(lines)
+            assert (line.number, len(line.text)) == (number, 5000)
+            rig.counter.changed.publish(Line(number, "small"))
+            assert (await following(lines)).text == "small"
+            await trio.sleep(3)
+        assert len(rig.network.links) == 4
 
 
 async def test_an_end_of_the_subscription_leaves_nothing_on_either_connection(autojump_clock: Clock) -> None:

@@ -269,6 +269,19 @@ class TestFlips:
                 await desk.echo(2)
         assert place.counter.ran == [1]
 
+    async def test_a_full_server_has_a_place_for_those_that_it_sends_away(self, place: Place) -> None:
+        place.write(encrypt=False, more="sessions = 1")
+        async with serving(place), place.client() as client, client.use(Desk).queued.subscribe() as numbers:
+            place.write(more="sessions = 1")
+            await place.reload()
+            await client.wait_state(State.RECONNECTING)
+            await client.wait_state(State.CONNECTED)
+            assert is_encrypted(client) is True
+            place.counter.queued.publish(7)
+            async for number in numbers:
+                assert number == 7
+                break
+
     async def test_tls_1_2_is_taken_no_more(self, place: Place) -> None:
         async with serving(place) as server, place.client() as modern:
             old = place.folder / "old.toml"

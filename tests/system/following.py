@@ -25,11 +25,13 @@ def say(**facts: object) -> None:
 
 async def main(port: int, resources: Path, settings: Path) -> None:
     """Call until standard input ends."""
-    async with trio.open_nursery() as nursery:
-        async with connect(Address("localhost", port), resources=resources, settings=settings) as client:
-            nursery.start_soon(_call, client)
-            await trio.lowlevel.wait_readable(sys.stdin.fileno())
-            nursery.cancel_scope.cancel()
+    async with (
+        connect(Address("localhost", port), resources=resources, settings=settings) as client,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(_call, client)
+        await trio.lowlevel.wait_readable(sys.stdin.fileno())
+        nursery.cancel_scope.cancel()
 
 
 async def _call(client: Client) -> None:
