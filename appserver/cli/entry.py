@@ -28,9 +28,14 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    own = words is None
     words = sys.argv[1:] if words is None else list(words)
     debug = "--debug" in words
     try:
+        if own:  # a caller's process is not ours to begin anew
+            from appserver.cli.groups_start import start_with_groups
+
+            start_with_groups(words)
         from appserver.cli.commands import app
 
         status = app(words)

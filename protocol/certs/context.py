@@ -10,7 +10,7 @@ What is switched off, and why:
 - the common name as a host name (RFC 9525), compression (CRIME), renegotiation (CVE-2009-3555);
 - the key log: `SSLKEYLOGFILE` in the environment would write every session's keys to a file. A bare
   `SSLContext`, unlike `create_default_context`, does not look at it;
-- the finite-field groups of TLS 1.3: the largest holds a server's loop for 159 ms a handshake.
+- the finite-field groups of TLS 1.3: see `groups`.
 
 Verification flags are set in full, because Python 3.13 changed their default.
 """
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from protocol.certs.ciphers import set_ciphers
 from protocol.certs.errors import UnusableCertificate
+from protocol.certs.groups import set_groups
 from protocol.certs.pem import encode_pem
 from protocol.certs.system_store import load_system_authorities, system_context_class
 from protocol.settings import TlsSettings
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 ALPN_PROTOCOL = "appserver/1"
 """Name of the protocol in TLS: a client of another service on this machine is told apart by it."""
-
-GROUPS = ("X25519", "P-256", "P-384")
 
 VERIFY_FLAGS = (
     ssl.VerifyFlags.VERIFY_X509_STRICT
@@ -73,7 +72,6 @@ def server_context(identity: ServerIdentity, policy: TlsSettings) -> ssl.SSLCont
     """
     context = _new_context(ssl.PROTOCOL_TLS_SERVER, policy)
     context.num_tickets = 0
-    _set_server_groups(context, client_certificates=bool(identity.client_authorities))
     _load_identity(context, identity)
     if identity.client_authorities:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -151,21 +149,9 @@ def _new_context(
     with contextlib.suppress(AttributeError):
         context.hostname_checks_common_name = False
     set_ciphers(context, policy.ciphers)
+    set_groups(context)
     context.set_alpn_protocols([ALPN_PROTOCOL])
     return context
-
-
-def _set_server_groups(context: ssl.SSLContext, *, client_certificates: bool) -> None:
-    if hasattr(context, "set_groups"):
-        context.set_groups(":".join(GROUPS))
-        return
-    # Python before 3.15 can set one group. A client without X25519 is then refused, which is the price
-    # for not being held up by the others; every TLS library of the last eight years has it.
-    # In TLS 1.2 the group is also the one curve that a client's certificate may be on: hence P-256,
-    # which clients' keys are on, where certificates are wanted (RFC 8422 section 5.1.1).
-    # OpenSSL 1.1.1 cannot set X25519 by this call.
-    with contextlib.suppress(ValueError, ssl.SSLError):
-        context.set_ecdh_curve("prime256v1" if client_certificates else "X25519")
 
 
 def _load_identity(context: ssl.SSLContext, identity: Identity) -> None:

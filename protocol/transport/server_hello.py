@@ -4,25 +4,14 @@ Python tells the group only from 3.15 on; before that, it can be read by anyone 
 from the key share of ServerHello, in TLS 1.2 from ServerKeyExchange, both in the clear. The client looks at
 these bytes before OpenSSL takes them. It is for display alone: nothing is decided by what is found here.
 
-Source: RFC 8446 sections 4.1.3 and 4.2.8, RFC 8422 section 5.4, and the TLS Supported Groups registry of IANA.
+Source: RFC 8446 sections 4.1.3 and 4.2.8 and RFC 8422 section 5.4.
 """
 
 from __future__ import annotations
 
 import struct
 
-GROUPS = {
-    23: "P-256",
-    24: "P-384",
-    25: "P-521",
-    29: "X25519",
-    30: "X448",
-    256: "ffdhe2048",
-    257: "ffdhe3072",
-    258: "ffdhe4096",
-    4587: "SecP256r1MLKEM768",
-    4588: "X25519MLKEM768",
-}
+from protocol.certs.groups import GROUP_NAMES
 
 FLIGHT = 8192
 """Bytes that hold ServerHello and ServerKeyExchange behind any usual certificate chain."""
@@ -47,7 +36,7 @@ def group_of(flight: bytes) -> str | None:
         number = _find(_messages(flight))
     except (struct.error, IndexError):
         return None
-    return None if number is None else GROUPS.get(number, f"group {number}")
+    return None if number is None else GROUP_NAMES.get(number, f"group {number}")
 
 
 def _messages(flight: bytes) -> bytes:
