@@ -9,6 +9,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from appserver.cli.certificates_commands import certificates_app
+
 Flag = Annotated[bool, Parameter(negative=())]
 
 app = App(
@@ -23,6 +25,7 @@ app = App(
 )
 settings_app = App("settings", help="Show and change the settings.")
 app.command(settings_app)
+app.command(certificates_app)
 
 
 @app.command

@@ -73,6 +73,8 @@ def server_context(identity: ServerIdentity, policy: TlsSettings) -> ssl.SSLCont
     context = _new_context(ssl.PROTOCOL_TLS_SERVER, policy)
     context.num_tickets = 0
     _load_identity(context, identity)
+    with _readable(identity.dh_parameters.encode()) as path:
+        context.load_dh_params(path)
     if identity.client_authorities:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=_as_pem(identity.client_authorities))

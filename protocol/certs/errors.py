@@ -137,6 +137,14 @@ class WrongPurpose(ResourcesError):
     """The certificate was issued for another use."""
 
 
+class ShortDhParameters(ResourcesError):
+    """The prime of `dhparams.pem` is too short."""
+
+
+class UnsafeDhParameters(ResourcesError):
+    """The numbers of `dhparams.pem` make no group that may be used."""
+
+
 class UnusableCertificate(ResourcesError):
     """TLS refuses the files for a reason that has no class of its own."""
 

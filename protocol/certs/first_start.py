@@ -4,7 +4,7 @@ Nothing is ever written over that a person may have put there: each file is crea
 is free, and each step begins with what is on the disk. So a start that was killed anywhere, and two
 starts at once, end with one consistent set:
 
-    authority/ca-key.pem -> authority/ca.pem -> key.pem -> cert.pem
+    authority/ca-key.pem -> authority/ca.pem -> key.pem -> cert.pem -> dhparams.pem
 
 A key without its certificate is therefore either a first start that was killed, or a key whose
 certificate an authority elsewhere has not sent yet; both get a certificate from the private authority
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from protocol.certs import errors
 from protocol.certs.authority import issue_server_certificate, make_authority_certificate
 from protocol.certs.certificates import check_chain, encode_certificate, load_certificates, names_of
+from protocol.certs.dhparams import ensure_dh_parameters
 from protocol.certs.identity import CERT_FILE, KEY_FILE, ServerIdentity, open_server_identity
 from protocol.certs.keys import KeyType, encode_private_key, load_private_key, make_private_key
 from protocol.certs.names import canonical_name, machine_names
@@ -87,7 +88,9 @@ def ensure_server_identity(
             f"the server's certificate cannot be written ({error.strerror or error})",
             "Let the user who runs the server own the Resources folder, and make room on the disk",
         ) from error
-    return open_server_identity(resources, passphrase=passphrase, now=moment)
+    identity = open_server_identity(resources, passphrase=passphrase, now=moment)
+    ensure_dh_parameters(resources)
+    return identity
 
 
 def _make_missing(

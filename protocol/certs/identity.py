@@ -28,6 +28,7 @@ from protocol.certs.certificates import (
     names_of,
     purposes_of,
 )
+from protocol.certs.dhparams import FFDHE2048, DhParameters, load_dh_parameters
 from protocol.certs.keys import load_private_key
 from protocol.certs.pem import check_folder
 
@@ -68,9 +69,11 @@ class ServerIdentity(Identity):
     Attributes:
         client_authorities: the authorities of `clients-ca.pem`, as DER. Where there are any, a client
             without a certificate from one of them is refused.
+        dh_parameters: those of `dhparams.pem`, for clients of TLS 1.2 without elliptic curves.
     """
 
     client_authorities: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+    dh_parameters: DhParameters = FFDHE2048
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +112,7 @@ def open_server_identity(
         chain=_shown(certificates),
         private_key=key,
         client_authorities=_client_authorities(resources, moment),
+        dh_parameters=load_dh_parameters(resources),
     )
 
 
@@ -147,10 +151,15 @@ def check_server_resources(
             check()
         except errors.ResourcesError as error:
             found.append(error)
-    try:
-        _client_authorities(resources, moment)
-    except errors.ResourcesError as error:
-        found.append(error)
+    optional: tuple[Callable[[], object], ...] = (
+        lambda: _client_authorities(resources, moment),
+        lambda: load_dh_parameters(resources),
+    )
+    for load in optional:
+        try:
+            load()
+        except errors.ResourcesError as error:
+            found.append(error)
     return tuple(found)
 
 

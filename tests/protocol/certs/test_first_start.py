@@ -24,7 +24,7 @@ from protocol.certs.names import machine_names
 from protocol.settings import atomic
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-FILES = ["authority/ca-key.pem", "authority/ca.pem", "key.pem", "cert.pem"]
+FILES = ["authority/ca-key.pem", "authority/ca.pem", "key.pem", "cert.pem", "dhparams.pem"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
 
 
@@ -66,6 +66,7 @@ def test_keys_are_private_and_so_are_the_folders(folder: Path) -> None:
         "ca.pem": 0o644,
         "key.pem": 0o600,
         "cert.pem": 0o644,
+        "dhparams.pem": 0o644,
     }
 
 
