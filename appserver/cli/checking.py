@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from protocol.certs import (
     CertificatesError,
     PolicyError,
     ResourcesError,
+    ServerIdentity,
     check_server_resources,
     client_resources_folder,
+    ensure_server_identity,
     load_trust,
     open_server_identity,
     read_passphrase,
@@ -22,7 +25,8 @@ from protocol.certs import (
     server_resources_folder,
 )
 from protocol.certs.identity import CERT_FILE
-from protocol.settings import LoadedSettings, SettingsError, load_settings
+from protocol.settings import LoadedSettings, SettingsError, TlsSettings, load_settings
+from protocol.transport.policy import PolicyInForce, read_policy
 
 
 @attrs.frozen
@@ -47,10 +51,12 @@ class Report:
     Attributes:
         problems: each keeps the application from starting or clients from connecting.
         notes: what is as it should be, or worth knowing.
+        policy: what TLS would negotiate, read back; None with encryption off or nothing to serve with.
     """
 
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    policy: PolicyInForce | None = None
 
 
 def check(named: str | None, *, settings: Path | None, resources: Path | None) -> Report:
@@ -63,6 +69,7 @@ def check(named: str | None, *, settings: Path | None, resources: Path | None) -
     """
     problems: list[Problem] = []
     notes: list[str] = []
+    policy: PolicyInForce | None = None
     loaded: LoadedSettings | None = None
     try:
         loaded = load_settings(settings)
@@ -70,9 +77,9 @@ def check(named: str | None, *, settings: Path | None, resources: Path | None) -
     except SettingsError as exc:
         problems += _settings_problems(exc)
     if loaded is not None:
-        _check_resources(loaded, resources, problems, notes)
+        policy = _check_resources(loaded, resources, problems, notes)
     problems += _check_application(named, loaded, notes)
-    return Report(tuple(problems), tuple(notes))
+    return Report(tuple(problems), tuple(notes), policy)
 
 
 def _settings_problems(exc: SettingsError) -> Iterator[Problem]:
@@ -95,15 +102,16 @@ def _variable(text: str) -> tuple[str, ...]:
 
 def _check_resources(
     loaded: LoadedSettings, resources: Path | None, problems: list[Problem], notes: list[str]
-) -> None:
+) -> PolicyInForce | None:
     if not loaded.settings.client_server.encrypt:
         notes.append(
             "encryption is off (client_server.encrypt): no certificate is needed, everybody can read along"
         )
-        return
+        return None
+    policy: PolicyInForce | None = None
     folder = server_resources_folder(loaded, resources)
     try:
-        problems += _check_server(loaded, folder, notes)
+        policy = _check_server(loaded, folder, problems, notes)
     except PolicyError as exc:
         problems.append(
             Problem(str(loaded.path), str(exc), f"Change {exc.key}, or take it out for the default")
@@ -117,22 +125,31 @@ def _check_resources(
             notes.append(f"client's Resources: {client}")
         except ResourcesError as exc:
             problems.append(_resources_problem(exc))
+    return policy
 
 
-def _check_server(loaded: LoadedSettings, folder: Path, notes: list[str]) -> Iterator[Problem]:
+def _check_server(
+    loaded: LoadedSettings, folder: Path, problems: list[Problem], notes: list[str]
+) -> PolicyInForce | None:
     tls = loaded.settings.tls
     passphrase = read_passphrase(tls)
     if tls.auto_certificate and not os.path.lexists(folder / CERT_FILE):
         notes.append(f"server's Resources: {folder}; a certificate is made there at the first start")
-        return
+        with tempfile.TemporaryDirectory() as elsewhere:
+            return _read_policy(ensure_server_identity(Path(elsewhere), key_type=tls.key_type), tls)
     found = check_server_resources(folder, passphrase=passphrase)
     if found:
-        yield from (_resources_problem(problem) for problem in found)
-        return
+        problems += (_resources_problem(problem) for problem in found)
+        return None
     identity = open_server_identity(folder, passphrase=passphrase)
-    server_context(identity, tls)
+    policy = _read_policy(identity, tls)
     names = ", ".join(identity.names)
     notes.append(f"server's Resources: {folder}; certificate for {names} until {identity.not_after:%Y-%m-%d}")
+    return policy
+
+
+def _read_policy(identity: ServerIdentity, tls: TlsSettings) -> PolicyInForce:
+    return read_policy(server_context(identity, tls), identity)
 
 
 def _resources_problem(exc: CertificatesError) -> Problem:
@@ -163,6 +180,8 @@ def _check_application(
 def report_text(report: Report) -> str:
     """The report for people: what is fine first, then each problem with its remedy."""
     lines = [f"ok       {note}" for note in report.notes]
+    if report.policy is not None:
+        lines += _policy_lines(report.policy)
     for problem in report.problems:
         lines.append(f"problem  {problem.file}: {problem.finding}")
         if problem.remedy:
@@ -170,3 +189,26 @@ def report_text(report: Report) -> str:
     count = len(report.problems)
     lines.append("nothing keeps it from starting" if not count else f"{count} problem{'s' * (count > 1)}")
     return "\n".join(lines)
+
+
+def _policy_lines(policy: PolicyInForce) -> list[str]:
+    said = {
+        "a client gets": f"TLS {', '.join(policy.agreed)}",
+        "versions": ", ".join(f"TLS {version}" for version in policy.versions),
+        "suites": ", ".join(policy.suites),
+        "groups": ", ".join(policy.groups),
+        "protocol": policy.protocol or "none",
+        "tickets": _given(policy.tickets),
+        "renegotiation": _given(policy.renegotiation),
+        "compression": _given(policy.compression),
+        "clients": "must show a certificate" if policy.client_certificates else "need no certificate",
+        "verification": ", ".join(policy.verify_flags),
+        "common name": "taken for a host name" if policy.common_names else "is no host name",
+        "key log": policy.key_log or "none",
+    }
+    heading = "TLS as it is in force, read back from a handshake:"
+    return [f"ok       {heading}", *(f"         {name:<13} {what}" for name, what in said.items())]
+
+
+def _given(allowed: bool) -> str:
+    return "yes" if allowed else "none"

@@ -23,6 +23,7 @@ KEY = "tls.ciphers"
 
 _FORWARD_SECRET = {"kx-ecdhe", "kx-dhe"}
 _LEAST_BITS = 128
+_SEPARATORS = re.compile(r"[:;, ]+")
 
 
 def set_ciphers(context: ssl.SSLContext, ciphers: str | None) -> None:
@@ -44,8 +45,9 @@ def set_ciphers(context: ssl.SSLContext, ciphers: str | None) -> None:
 
 
 def _check_parts(ciphers: str) -> None:
-    parts = [part for part in re.split(r"[:, ]+", ciphers) if part]
-    commands = [part for part in parts if part.startswith("@") and part != "@STRENGTH"]
+    parts = [part for part in _SEPARATORS.split(ciphers) if part]
+    # Anywhere in a part, since OpenSSL takes a command that follows a name without a separator.
+    commands = [part for part in parts if "@" in part and part != "@STRENGTH"]
     if commands:
         raise PolicyError(KEY, f"{', '.join(commands)} is not accepted: the security level is fixed")
     unknown = [part for part in parts if not part.startswith("@") and not _resolves(part)]
@@ -56,6 +58,8 @@ def _check_parts(ciphers: str) -> None:
 
 
 def _resolves(part: str) -> bool:
+    if "!" in part[1:]:
+        return False  # OpenSSL begins anew there, and would pass over what it does not know
     scratch = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         # Level 0, so that a weak cipher is found here and refused by what it is.
@@ -66,6 +70,8 @@ def _resolves(part: str) -> bool:
 
 
 def _check_result(context: ssl.SSLContext) -> None:
+    if context.security_level != SECURITY_LEVEL:
+        raise PolicyError(KEY, f"the list sets the security level {context.security_level}")
     suites = [suite for suite in context.get_ciphers() if suite["protocol"] != "TLSv1.3"]
     bad = [
         suite["name"]

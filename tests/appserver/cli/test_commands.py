@@ -12,6 +12,7 @@ import pytest
 from appserver.cli import settings_commands
 from appserver.cli.entry import main
 from appserver.cli.new_application import make_application
+from protocol.certs.groups import wanted_groups
 from tests.appserver.cli.processes import command, run_command, running
 
 Output = pytest.CaptureFixture[str]
@@ -170,12 +171,35 @@ def test_check_finds_a_cipher_list_that_cannot_be(folder: Path) -> None:
     assert "tls.ciphers" in result.stdout
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_check_reads_the_policy_back_as_it_is_in_force(folder: Path, started: bool) -> None:
+    if started:
+        with running(folder):
+            pass
+    before = sorted(folder.rglob("*"))
+    extra = {"APPSERVER_TLS_MIN_VERSION": "1.3"}
+    strict = json.loads(run_command(command("appserver", "check", "--json"), cwd=folder, extra=extra).stdout)
+    assert strict["policy"]["versions"] == ["1.3"]
+    assert strict["policy"]["agreed"][0] == "1.3"
+    extra = {"APPSERVER_TLS_CIPHERS": "ECDHE-ECDSA-AES128-GCM-SHA256"}
+    result = run_command(command("appserver", "check"), cwd=folder, extra=extra)
+    assert "ECDHE-ECDSA-AES128-GCM-SHA256\n" in result.stdout
+    assert "ECDHE-ECDSA-AES256-GCM-SHA384" not in result.stdout
+    if sys.platform != "win32":
+        assert f"groups        {', '.join(wanted_groups())}\n" in result.stdout
+    assert "tickets       none\n" in result.stdout
+    assert sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts) == [
+        path for path in before if "__pycache__" not in path.parts
+    ], "checking leaves nothing behind"
+
+
 def test_encryption_that_is_off_is_noted(folder: Path) -> None:
     result = run_command(
         command("appserver", "check"), cwd=folder, extra={"APPSERVER_CLIENT_SERVER_ENCRYPT": "false"}
     )
     assert result.returncode == 0
     assert "encryption is off" in result.stdout
+    assert "TLS" not in result.stdout
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["run", "--nonsense"], ["settings", "get"], ["init"]])
