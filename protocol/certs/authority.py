@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
-SERVER_LIFETIME = timedelta(days=397)
-"""The longest that strict verifiers accept of any certificate (Baseline Requirements section 6.3.2,
-as they stood until 2026); this one is renewed at a third of it left."""
+SERVER_LIFETIME = timedelta(days=365)
+"""Mozilla's intermediate profile (version 5.7) takes 366 days at most; strict verifiers take 398 of any
+certificate. This one is renewed at a third of it left."""
 
 BACKDATED = timedelta(hours=1)
 """How far clients' clocks may be behind."""
