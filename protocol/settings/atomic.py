@@ -14,6 +14,7 @@ import contextlib
 import os
 import secrets
 import stat
+import sys
 import time
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _STALE = 60.0
 """Seconds after which a temporary file belongs to no living process: each lives for milliseconds."""
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = PUBLIC) -> None:
+def replace_file(path: Path, content: bytes, *, mode: int = PUBLIC, keep_mode: bool = True) -> None:
     """Write a file in place of the one that is there, if any.
 
     Where `path` is a symbolic link, the file that it names is replaced and the link stays.
@@ -35,13 +36,16 @@ def replace_file(path: Path, content: bytes, *, mode: int = PUBLIC) -> None:
         content: all of its new content.
         mode: permissions of a file that did not exist; one that did keeps its own. Not on Windows,
             where a file has those of its folder.
+        keep_mode: False gives `mode` to a file that did exist, too: a new secret must not become
+            readable because the old one was.
 
     Raises:
         OSError: the folder is missing or cannot be written, or the disk is full; nothing changed.
     """
     target = path.resolve()
-    with contextlib.suppress(FileNotFoundError):
-        mode = stat.S_IMODE(target.stat().st_mode)
+    if keep_mode:
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IMODE(target.stat().st_mode)
     temporary = _write_temporary(target, content, mode)
     try:
         temporary.replace(target)
@@ -88,6 +92,22 @@ def remove_leftovers(folder: Path) -> None:
                 leftover.unlink()
 
 
+def hand_over(descriptor: int, like: Path) -> None:
+    """Give a file that root has just made to the owner of another one; for all others this does nothing.
+
+    A key that an administrator made as root could not be read by the user who runs the server.
+
+    Args:
+        descriptor: of the new file.
+        like: the file that it replaces, or the folder that it is in.
+    """
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return
+    owner = like.stat()
+    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def _write_temporary(path: Path, content: bytes, mode: int) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_MARK}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -97,6 +117,7 @@ def _write_temporary(path: Path, content: bytes, mode: int) -> Path:
             file.write(content)
             file.flush()
             if hasattr(os, "fchmod"):
+                hand_over(descriptor, path if path.exists() else path.parent)
                 os.fchmod(descriptor, mode)
             os.fsync(descriptor)
     except BaseException:

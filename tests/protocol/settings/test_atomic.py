@@ -113,3 +113,24 @@ def test_only_old_leftovers_are_removed(tmp_path: Path) -> None:
     atomic.remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([young, foreign])
     atomic.remove_leftovers(tmp_path / "missing")
+
+
+@posix
+def test_a_secret_does_not_take_over_the_open_mode_of_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+    atomic.replace_file(path, b"new", mode=atomic.PRIVATE, keep_mode=False)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_writes_belongs_to_whom_the_folder_or_the_old_file_does(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12346)
+    atomic.create_file(tmp_path / "new", b"x", mode=atomic.PRIVATE)
+    atomic.replace_file(tmp_path / "other", b"x")
+    for name in ("new", "other"):
+        assert ((tmp_path / name).stat().st_uid, (tmp_path / name).stat().st_gid) == (12345, 12346)
+    os.chown(tmp_path / "other", 12347, 12348)
+    atomic.replace_file(tmp_path / "other", b"y")
+    assert ((tmp_path / "other").stat().st_uid, (tmp_path / "other").stat().st_gid) == (12347, 12348)
