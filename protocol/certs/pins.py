@@ -13,28 +13,22 @@ The file is read with the standard library and written whole:
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
-import sys
-import time
 import tomllib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
 from protocol.certs import errors
+from protocol.certs.locking import locked
 from protocol.certs.pem import read_file
 from protocol.settings.atomic import PRIVATE, replace_file
 
 KNOWN_SERVERS_FILE = "known_servers.toml"
-
-_LOCK_WAIT = 5.0
-"""Seconds to wait for another client that writes the file: each takes milliseconds."""
 
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -119,7 +113,7 @@ def remember_server(path: Path, host: str, port: int, server: KnownServer) -> No
         ResourcesError: the present file cannot be read or understood.
         OSError: it cannot be written; it is as before.
     """
-    with _locked(path):
+    with locked(path):
         servers = {**read_known_servers(path), server_key(host, port): server}
         replace_file(path, _to_toml(servers).encode(), mode=PRIVATE)
 
@@ -145,7 +139,7 @@ def note_server(
         OSError: it cannot be written; it is as before.
     """
     moment = (now or datetime.now(UTC)).replace(microsecond=0)
-    with _locked(path):
+    with locked(path):
         servers = dict(read_known_servers(path))
         known = servers.get(server_key(host, port), KnownServer(None, moment))
         server = KnownServer(known.pin or pin, known.first_seen)
@@ -167,52 +161,12 @@ def forget_server(path: Path, host: str, port: int) -> bool:
     """
     if server_key(host, port) not in read_known_servers(path):
         return False
-    with _locked(path):
+    with locked(path):
         servers = dict(read_known_servers(path))
         known = servers.pop(server_key(host, port), None)
         if known is not None:
             replace_file(path, _to_toml(servers).encode(), mode=PRIVATE)
     return known is not None
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other clients of this machine from writing the file between this one's reading and writing.
-
-    The lock is on a file beside it, for the file itself is replaced. It stays there: removing it would let
-    two hold a lock of the same name. The system takes the lock away with the process that held it.
-
-    Raises:
-        TimeoutError: another process holds it.
-    """
-    target = path.resolve()
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(target.with_name(f".{target.name}.lock"), flags, PRIVATE)
-    try:
-        deadline = time.monotonic() + _LOCK_WAIT
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"{path}: another process has kept it locked for {_LOCK_WAIT:g} s")
-            time.sleep(0.01)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # Some network file systems have no locks: there it is as it would be without.
-        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-    return True
 
 
 def check_peer_certificate(

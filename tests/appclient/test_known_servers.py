@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.certs import KnownServer, pins
+from protocol.certs import KnownServer, locking, pins
 
 SEEN = KnownServer(None, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -26,9 +26,9 @@ def test_clients_that_remember_at_once_lose_nothing(tmp_path: Path) -> None:
 def test_a_lock_that_is_kept_is_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pins, "_LOCK_WAIT", 0.05)
+    monkeypatch.setattr(locking, "_WAIT", 0.05)
     path = tmp_path / "known_servers.toml"
-    with pins._locked(path), pytest.raises(TimeoutError, match="locked"):
+    with locking.locked(path), pytest.raises(TimeoutError, match="locked"):
         pins.remember_server(path, "host", 1, SEEN)
     pins.remember_server(path, "host", 1, SEEN)
     assert len(pins.read_known_servers(path)) == 1
