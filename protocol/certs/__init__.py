@@ -1,7 +1,9 @@
 """Resources folders, certificates, trust and TLS contexts."""
 
 from protocol.certs.certificates import CertificateFacts, facts_of_der, spki_fingerprint
+from protocol.certs.check import check_client_resources, check_resources
 from protocol.certs.context import ALPN_PROTOCOL, client_context, looking_context, server_context
+from protocol.certs.description import Description, describe_file, describe_resources
 from protocol.certs.dhparams import (
     DhParameters,
     ensure_dh_parameters,
@@ -9,6 +11,7 @@ from protocol.certs.dhparams import (
     load_dh_parameters,
 )
 from protocol.certs.errors import (
+    AuthorityCertificate,
     BareCarriageReturn,
     BrokenLink,
     CertificatesError,
@@ -19,6 +22,7 @@ from protocol.certs.errors import (
     DamagedPem,
     DerFile,
     EmptyFile,
+    ExistingFile,
     ExpiredCertificate,
     ExpiredServerCertificate,
     HandshakeFailed,
@@ -30,6 +34,7 @@ from protocol.certs.errors import (
     NoCommonVersion,
     NoNames,
     NotAFile,
+    NotIssuedHere,
     NotYetValidCertificate,
     PassphraseNeeded,
     PeerError,
@@ -40,6 +45,7 @@ from protocol.certs.errors import (
     ServerCertificateNotYetValid,
     ServerKeyInClientResources,
     ShortDhParameters,
+    SubjectError,
     UnfitServerCertificate,
     UnknownAuthority,
     UnreadableFile,
@@ -65,7 +71,9 @@ from protocol.certs.identity import (
     check_server_resources,
     open_server_identity,
 )
-from protocol.certs.keys import KeyType, read_passphrase
+from protocol.certs.install import Installed, import_pkcs12, install_certificates
+from protocol.certs.keypair import NewKey, make_key_pair
+from protocol.certs.keys import KeyType, demand_passphrase, read_passphrase
 from protocol.certs.names import is_named
 from protocol.certs.pins import (
     KNOWN_SERVERS_FILE,
@@ -78,12 +86,15 @@ from protocol.certs.pins import (
     remember_server,
 )
 from protocol.certs.proof import prove_server_context
+from protocol.certs.renewal import next_renewal, renew_server_certificate
+from protocol.certs.requests import Request, Subject, write_request
 from protocol.certs.trust import Trust, load_trust
 from protocol.certs.verify_errors import translate_ssl_error
 
 __all__ = [
     "ALPN_PROTOCOL",
     "KNOWN_SERVERS_FILE",
+    "AuthorityCertificate",
     "BareCarriageReturn",
     "BrokenLink",
     "CertificateFacts",
@@ -95,33 +106,41 @@ __all__ = [
     "DamagedKnownServers",
     "DamagedPem",
     "DerFile",
+    "Description",
     "DhParameters",
     "EmptyFile",
+    "ExistingFile",
     "ExpiredCertificate",
     "ExpiredServerCertificate",
     "HandshakeFailed",
     "Identity",
+    "Installed",
     "KeyMismatch",
     "KeyReadableByOthers",
     "KeyType",
     "KnownServer",
     "MissingFile",
     "MissingFolder",
+    "NewKey",
     "NoCommonCipher",
     "NoCommonVersion",
     "NoNames",
     "NotAFile",
+    "NotIssuedHere",
     "NotYetValidCertificate",
     "PassphraseNeeded",
     "PeerError",
     "PinMismatch",
     "PolicyError",
+    "Request",
     "ResourcesError",
     "RevokedServerCertificate",
     "ServerCertificateNotYetValid",
     "ServerIdentity",
     "ServerKeyInClientResources",
     "ShortDhParameters",
+    "Subject",
+    "SubjectError",
     "Trust",
     "UnfitServerCertificate",
     "UnknownAuthority",
@@ -138,19 +157,28 @@ __all__ = [
     "WrongPurpose",
     "WrongServerName",
     "WrongService",
+    "check_client_resources",
     "check_peer_certificate",
+    "check_resources",
     "check_server_resources",
     "client_context",
     "client_resources_folder",
+    "demand_passphrase",
+    "describe_file",
+    "describe_resources",
     "ensure_dh_parameters",
     "ensure_server_identity",
     "facts_of_der",
     "forget_server",
     "generate_dh_parameters",
+    "import_pkcs12",
+    "install_certificates",
     "is_named",
     "load_dh_parameters",
     "load_trust",
     "looking_context",
+    "make_key_pair",
+    "next_renewal",
     "note_server",
     "open_server_identity",
     "parse_pin",
@@ -158,9 +186,11 @@ __all__ = [
     "read_known_servers",
     "read_passphrase",
     "remember_server",
+    "renew_server_certificate",
     "server_context",
     "server_resources_folder",
     "spki_fingerprint",
     "translate_ssl_error",
     "user_resources_folder",
+    "write_request",
 ]

@@ -45,7 +45,7 @@ def make_authority_certificate(key: PrivateKey, *, name: str, now: datetime) -> 
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     common_name = f"{name[:40]} private authority {identifier.digest.hex()[:8]}"
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    usage = _usage(digital_signature=False, signs_certificates=True)
+    usage = key_usage(digital_signature=False, signs_certificates=True)
     builder = (
         _builder(subject, subject, now, now + AUTHORITY_LIFETIME)
         .public_key(key.public_key())
@@ -54,7 +54,7 @@ def make_authority_certificate(key: PrivateKey, *, name: str, now: datetime) -> 
         .add_extension(identifier, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
-    return builder.sign(key, _hash_for(key))
+    return builder.sign(key, hash_for(key))
 
 
 def issue_server_certificate(
@@ -79,7 +79,7 @@ def issue_server_certificate(
         _builder(subject, authority.subject, now, end)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(digital_signature=True, signs_certificates=False), critical=True)
+        .add_extension(key_usage(digital_signature=True, signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([general_name(name) for name in names]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -87,7 +87,7 @@ def issue_server_certificate(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )
     )
-    return builder.sign(authority_key, _hash_for(authority_key))
+    return builder.sign(authority_key, hash_for(authority_key))
 
 
 def general_name(name: str) -> GeneralName:
@@ -119,7 +119,8 @@ def _builder(subject: Name, issuer: Name, now: datetime, end: datetime) -> Certi
     )
 
 
-def _usage(*, digital_signature: bool, signs_certificates: bool) -> KeyUsage:
+def key_usage(*, digital_signature: bool, signs_certificates: bool) -> KeyUsage:
+    """Make the key usage of a server's or an authority's certificate."""
     from cryptography import x509
 
     return x509.KeyUsage(
@@ -135,7 +136,8 @@ def _usage(*, digital_signature: bool, signs_certificates: bool) -> KeyUsage:
     )
 
 
-def _hash_for(key: PrivateKey) -> SHA256 | None:
+def hash_for(key: PrivateKey) -> SHA256 | None:
+    """The hash that a key signs certificates and requests with; None where the key's kind has its own."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 

@@ -161,7 +161,7 @@ def spki_fingerprint(der: bytes) -> str:
 
 def key_fingerprint(public_key: object) -> str:
     """Compute the fingerprint of a public key, as `spki_fingerprint` does."""
-    return FINGERPRINT_PREFIX + hashlib.sha256(_public_bytes(public_key)).hexdigest()
+    return FINGERPRINT_PREFIX + hashlib.sha256(public_bytes(public_key)).hexdigest()
 
 
 def check_times(path: Path, certificates: Sequence[Certificate], now: datetime) -> None:
@@ -172,7 +172,7 @@ def check_times(path: Path, certificates: Sequence[Certificate], now: datetime) 
         NotYetValidCertificate: the first that has not begun.
     """
     for certificate in certificates:
-        name = _name(certificate)
+        name = certificate_name(certificate)
         if now > certificate.not_valid_after_utc:
             ended = certificate.not_valid_after_utc
             raise errors.ExpiredCertificate(path, f"{name} expired on {ended:%Y-%m-%d %H:%M} UTC", _RENEW)
@@ -198,8 +198,8 @@ def check_chain(path: Path, certificates: Sequence[Certificate], key: PrivateKey
         WrongChainOrder: one is, but in the wrong place, or one does not belong there.
     """
     if key is not None:
-        own = _public_bytes(key.public_key())
-        matches = [_public_bytes(certificate.public_key()) == own for certificate in certificates]
+        own = public_bytes(key.public_key())
+        matches = [public_bytes(certificate.public_key()) == own for certificate in certificates]
         if not any(matches):
             raise errors.KeyMismatch(
                 path,
@@ -218,7 +218,7 @@ def check_chain(path: Path, certificates: Sequence[Certificate], key: PrivateKey
         except Exception as error:  # ValueError, TypeError or InvalidSignature: all say that it did not
             raise errors.WrongChainOrder(
                 path,
-                f"certificate {position} ({_name(upper)}) did not sign the one before it",
+                f"certificate {position} ({certificate_name(upper)}) did not sign the one before it",
                 "Put each certificate before the one that signed it, and remove those that belong elsewhere",
             ) from error
 
@@ -237,7 +237,9 @@ def check_strength(path: Path, certificates: Sequence[Certificate]) -> None:
             finding = f"its signature uses {algorithm.name.upper()}, which is broken"
         if finding:
             raise errors.WeakKey(
-                path, f"{_name(certificate)}: {finding}", "Get a new certificate with a stronger key"
+                path,
+                f"{certificate_name(certificate)}: {finding}",
+                "Get a new certificate with a stronger key",
             )
 
 
@@ -246,6 +248,7 @@ def check_server_leaf(path: Path, certificate: Certificate) -> None:
 
     Raises:
         NoNames: it has no subject alternative name; a common name counts nowhere any more (RFC 9525).
+        AuthorityCertificate: it may issue certificates itself, and is not its own anchor.
         WrongPurpose: it is for something else.
     """
     if not names_of(certificate):
@@ -254,11 +257,39 @@ def check_server_leaf(path: Path, certificate: Certificate) -> None:
             "the certificate has no subject alternative name, so no client will accept it",
             "Get one with the server's host names and addresses as subject alternative names",
         )
+    # A certificate that signed itself is its own anchor, and OpenSSL makes those with CA:TRUE.
+    if is_authority(certificate) and not is_self_signed(certificate):
+        raise errors.AuthorityCertificate(
+            path,
+            "the certificate is an authority's (CA:TRUE), which strict clients refuse from a server",
+            "Get one for TLS servers (CA:FALSE)",
+        )
     purposes = purposes_of(certificate)
     if purposes is not None and "server" not in purposes:
         raise errors.WrongPurpose(
             path, "the certificate is not for a server (extended key usage)", "Get one for TLS servers"
         )
+    if not _may_sign(certificate):
+        raise errors.WrongPurpose(
+            path,
+            "the certificate's key may not sign handshakes (key usage without digital signature)",
+            "Get one for TLS servers",
+        )
+
+
+def is_key_of(key: PrivateKey, certificate: Certificate) -> bool:
+    """Tell whether a private key and a certificate belong together."""
+    return public_bytes(key.public_key()) == public_bytes(certificate.public_key())
+
+
+def is_authority(certificate: Certificate) -> bool:
+    """Tell whether a certificate may issue others (basic constraints, CA:TRUE)."""
+    from cryptography import x509
+
+    try:
+        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
 
 
 def is_self_signed(certificate: Certificate) -> bool:
@@ -266,7 +297,18 @@ def is_self_signed(certificate: Certificate) -> bool:
     return certificate.issuer == certificate.subject
 
 
-def _public_bytes(public_key: object) -> bytes:
+def _may_sign(certificate: Certificate) -> bool:
+    from cryptography import x509
+
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return True
+    return bool(usage.digital_signature)
+
+
+def public_bytes(public_key: object) -> bytes:
+    """Write a public key as the DER of its SubjectPublicKeyInfo: equal keys are equal bytes."""
     from typing import cast
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -276,5 +318,6 @@ def _public_bytes(public_key: object) -> bytes:
     return cast(RSAPublicKey, public_key).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _name(certificate: Certificate) -> str:
+def certificate_name(certificate: Certificate) -> str:
+    """Name a certificate in a sentence: its subject, or its host names where that is empty."""
     return f'"{certificate.subject.rfc4514_string() or ", ".join(names_of(certificate))}"'

@@ -33,6 +33,20 @@ class PolicyError(CertificatesError):
         self.finding = finding
 
 
+class SubjectError(CertificatesError):
+    """What a certificate request should say cannot stand in a certificate.
+
+    Attributes:
+        field: which part of it, as the command line calls it.
+        finding: what is wrong.
+    """
+
+    def __init__(self, field: str, finding: str) -> None:
+        super().__init__(f"{field}: {finding}")
+        self.field = field
+        self.finding = finding
+
+
 class ResourcesError(CertificatesError):
     """A file or folder of Resources cannot be used.
 
@@ -131,6 +145,18 @@ class NotYetValidCertificate(ResourcesError):
 
 class NoNames(ResourcesError):
     """The server's certificate names no host (no subject alternative name)."""
+
+
+class AuthorityCertificate(ResourcesError):
+    """What should be a server's certificate is one of an authority (CA:TRUE)."""
+
+
+class NotIssuedHere(ResourcesError):
+    """The certificate is not of this server's own authority, which therefore cannot renew it."""
+
+
+class ExistingFile(ResourcesError):
+    """A file is there already, and nobody said that another may take its place."""
 
 
 class WrongPurpose(ResourcesError):

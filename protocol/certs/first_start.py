@@ -13,6 +13,7 @@ until a better one comes. A certificate without its key is nobody's doing here, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,7 +26,9 @@ from protocol.certs.certificates import check_chain, encode_certificate, load_ce
 from protocol.certs.dhparams import ensure_dh_parameters
 from protocol.certs.identity import CERT_FILE, KEY_FILE, ServerIdentity, open_server_identity
 from protocol.certs.keys import KeyType, encode_private_key, load_private_key, make_private_key
+from protocol.certs.locking import locked
 from protocol.certs.names import canonical_name, machine_names
+from protocol.certs.pair import finish_pair, is_unfinished
 from protocol.certs.pem import check_folder, encode_pem
 from protocol.settings.atomic import PRIVATE, PUBLIC, create_file, remove_leftovers, replace_file
 
@@ -75,7 +78,11 @@ def ensure_server_identity(
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
     try:
         if create:
-            _make_folder(resources)
+            make_folder(resources)
+        if is_unfinished(resources, passphrase=passphrase):
+            # Where the folder is closed to this process, the pair serves as it is.
+            with contextlib.suppress(OSError), locked(cert_file):
+                finish_pair(resources, passphrase=passphrase)
         if create and not os.path.lexists(cert_file):
             _make_missing(resources, names, key_type, passphrase, moment)
         else:
@@ -98,13 +105,13 @@ def _make_missing(
 ) -> None:
     authority, authority_key = _ensure_authority(resources / AUTHORITY_FOLDER, key_type, now)
     key = _ensure_key(resources / KEY_FILE, key_type, passphrase)
-    pem = _issue(authority, authority_key, key, names, now)
-    create_file(resources / CERT_FILE, pem, mode=PUBLIC)
+    chain = issue_chain(authority, authority_key, key, names=names, now=now)
+    create_file(resources / CERT_FILE, encode_chain(chain), mode=PUBLIC)
 
 
 def _ensure_authority(folder: Path, key_type: KeyType, now: datetime) -> tuple[Certificate, PrivateKey]:
     cert_file, key_file = folder / AUTHORITY_FILE, folder / AUTHORITY_KEY_FILE
-    _make_folder(folder)
+    make_folder(folder)
     remove_leftovers(folder)
     if os.path.lexists(cert_file) and not os.path.lexists(key_file):
         raise errors.MissingFile(
@@ -116,14 +123,39 @@ def _ensure_authority(folder: Path, key_type: KeyType, now: datetime) -> tuple[C
     if not os.path.lexists(cert_file):
         certificate = make_authority_certificate(key, name=machine_names()[0], now=now)
         create_file(cert_file, encode_pem("CERTIFICATE", encode_certificate(certificate)), mode=PUBLIC)
-    return _load_authority(folder, key)
+    authority = _load_authority(folder, key)
+    if now > authority.not_valid_after_utc:
+        raise errors.ExpiredCertificate(
+            cert_file,
+            f"the private authority expired on {authority.not_valid_after_utc:%Y-%m-%d}",
+            f"Move the folder {folder} away for a new authority (clients must then trust it)",
+        )
+    return authority, key
 
 
-def _load_authority(folder: Path, key: PrivateKey) -> tuple[Certificate, PrivateKey]:
+def load_authority(resources: Path) -> tuple[Certificate, PrivateKey]:
+    """Load the private authority of a server's Resources folder.
+
+    Args:
+        resources: the folder.
+
+    Returns:
+        The authority's certificate and key.
+
+    Raises:
+        MissingFolder: there is none.
+        ResourcesError: one of its other classes: its files cannot be used.
+    """
+    folder = resources / AUTHORITY_FOLDER
+    key = load_private_key(folder / AUTHORITY_KEY_FILE)
+    return _load_authority(folder, key), key
+
+
+def _load_authority(folder: Path, key: PrivateKey) -> Certificate:
     path = folder / AUTHORITY_FILE
     certificates = load_certificates(path)[:1]
     check_chain(path, certificates, key)
-    return certificates[0], key
+    return certificates[0]
 
 
 def _ensure_key(path: Path, key_type: KeyType, passphrase: bytes | None) -> PrivateKey:
@@ -132,40 +164,90 @@ def _ensure_key(path: Path, key_type: KeyType, passphrase: bytes | None) -> Priv
     return load_private_key(path, passphrase=passphrase)
 
 
-def _issue(
-    authority: Certificate, authority_key: PrivateKey, key: PrivateKey, names: Sequence[str], now: datetime
-) -> bytes:
-    certificate = issue_server_certificate(authority, authority_key, key, names=machine_names(names), now=now)
-    # With the authority behind it, so that a client which is given a copy of this one file trusts the
-    # authority, and goes on doing so when the certificate is renewed.
-    chain = (certificate, authority)
+def issue_chain(
+    authority: Certificate, authority_key: PrivateKey, key: PrivateKey, *, names: Sequence[str], now: datetime
+) -> tuple[Certificate, Certificate]:
+    """Issue a certificate of the private authority for this machine.
+
+    Args:
+        authority: the authority's certificate.
+        authority_key: its key.
+        key: the server's.
+        names: host names and addresses besides those of this machine.
+        now: the present time, UTC.
+
+    Returns:
+        The certificate with the authority behind it, so that a client which is given a copy of this one
+        file trusts the authority, and goes on doing so when the certificate is renewed.
+    """
+    named = machine_names(names)
+    return issue_server_certificate(authority, authority_key, key, names=named, now=now), authority
+
+
+def encode_chain(chain: Sequence[Certificate]) -> bytes:
+    """Write certificates as PEM, one after the other."""
     return b"".join(encode_pem("CERTIFICATE", encode_certificate(part)) for part in chain)
 
 
 def _renew_if_due(resources: Path, names: Sequence[str], passphrase: bytes | None, now: datetime) -> None:
-    folder = resources / AUTHORITY_FOLDER
+    folder, cert_file = resources / AUTHORITY_FOLDER, resources / CERT_FILE
     if not (folder / AUTHORITY_KEY_FILE).exists() or not (folder / AUTHORITY_FILE).exists():
         return
-    cert_file, key_file = resources / CERT_FILE, resources / KEY_FILE
+    if _due_chain(resources, names, passphrase, now) is None:
+        return  # and no lock is written into a folder that may be closed to this process
+    with locked(cert_file):
+        # Somebody may have installed a better certificate meanwhile.
+        if (chain := _due_chain(resources, names, passphrase, now)) is not None:
+            replace_file(cert_file, encode_chain(chain))
+
+
+def _due_chain(
+    resources: Path, names: Sequence[str], passphrase: bytes | None, now: datetime
+) -> tuple[Certificate, Certificate] | None:
+    """The certificate that follows, where one is due."""
+    cert_file = resources / CERT_FILE
     try:
         certificate = load_certificates(cert_file)[0]
-        authority, authority_key = _load_authority(folder, load_private_key(folder / AUTHORITY_KEY_FILE))
-        key = load_private_key(key_file, passphrase=passphrase)
+        authority, authority_key = load_authority(resources)
+        key = load_private_key(resources / KEY_FILE, passphrase=passphrase)
         check_chain(cert_file, (certificate, authority), key)
     except errors.ResourcesError:
         # Not of this authority, or not in order: opening the identity says so where it matters.
-        return
-    if _is_due(certificate, names, now):
-        replace_file(cert_file, _issue(authority, authority_key, key, names, now))
-
-
-def _is_due(certificate: Certificate, names: Sequence[str], now: datetime) -> bool:
-    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        return None
     missing = {canonical_name(name) for name in names} - set(names_of(certificate))
-    return now >= begin and (bool(missing) or end - now < (end - begin) * RENEW_AT)
+    due = renewal_time(certificate, authority)
+    late = due is not None and now >= due
+    if (
+        now < certificate.not_valid_before_utc
+        or now >= authority.not_valid_after_utc
+        or not (missing or late)
+    ):
+        return None
+    return issue_chain(authority, authority_key, key, names=names, now=now)
 
 
-def _make_folder(folder: Path) -> None:
+def renewal_time(certificate: Certificate, authority: Certificate) -> datetime | None:
+    """Say when a certificate of the private authority is due to be renewed.
+
+    Args:
+        certificate: the server's.
+        authority: the one that issued it.
+
+    Returns:
+        The moment, UTC, when a third of its life is left; None where it ends with its authority, and so
+        a new one would not hold longer.
+    """
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return None if end >= authority.not_valid_after_utc else end - (end - begin) * RENEW_AT
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for its owner alone where there is none, and check one that there is.
+
+    Raises:
+        ResourcesError: it is no folder, or cannot be entered.
+        OSError: it cannot be made.
+    """
     if not os.path.lexists(folder):
         # On Windows this mode makes a folder that is its owner's alone (Python 3.11.10, 3.12.4 and later).
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

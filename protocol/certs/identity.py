@@ -6,8 +6,9 @@ nothing that changes on the disk in between can slip in. The key stays out of ev
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from protocol.certs.certificates import (
     check_times,
     encode_certificate,
     facts_of,
+    is_key_of,
     is_self_signed,
     load_certificates,
     names_of,
@@ -39,7 +41,12 @@ if TYPE_CHECKING:
 
 KEY_FILE = "key.pem"
 CERT_FILE = "cert.pem"
+NEXT_KEY_FILE = "next-key.pem"
+"""A new key that waits for its certificate: see `pair`."""
 CLIENTS_CA_FILE = "clients-ca.pem"
+
+_READINGS = 3
+"""How often a pair that does not fit is read: between the first two files another pair may have come."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,8 +107,7 @@ def open_server_identity(
     moment = now or datetime.now(UTC)
     check_folder(resources, setting="[tls] resources")
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
-    key = load_private_key(key_file, passphrase=passphrase)
-    certificates = load_certificates(cert_file)
+    certificates, key = _load_pair(resources, passphrase)
     for check in _server_checks(cert_file, certificates, key, moment):
         check()
     return ServerIdentity(
@@ -139,13 +145,13 @@ def check_server_resources(
     key: PrivateKey | None = None
     certificates: tuple[Certificate, ...] = ()
     try:
-        key = load_private_key(resources / KEY_FILE, passphrase=passphrase)
-    except errors.ResourcesError as error:
-        found.append(error)
-    try:
         certificates = load_certificates(cert_file)
     except errors.ResourcesError as error:
         found.append(error)
+    try:
+        key = load_server_key(resources, certificates, passphrase=passphrase)
+    except errors.ResourcesError as error:
+        found.insert(0, error)
     for check in _server_checks(cert_file, certificates, key, moment) if certificates else ():
         try:
             check()
@@ -180,12 +186,10 @@ def open_client_identity(
     moment = now or datetime.now(UTC)
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
     certificates = load_certificates(cert_file)
-    if _is_for_a_server_alone(certificates[0]):
-        raise server_key_error(key_file)
+    check_not_servers(key_file, certificates)
     key = load_private_key(key_file, passphrase=passphrase)
-    check_chain(cert_file, certificates, key)
-    check_strength(cert_file, certificates)
-    check_times(cert_file, certificates, moment)
+    for check in client_checks(resources, certificates, key, moment):
+        check()
     return ClientIdentity(
         **_facts(certificates),
         resources=resources,
@@ -196,6 +200,62 @@ def open_client_identity(
     )
 
 
+def client_checks(
+    resources: Path, certificates: tuple[Certificate, ...], key: PrivateKey | None, now: datetime
+) -> tuple[Callable[[], None], ...]:
+    """Give the checks of a client's own certificate, each of which raises a ResourcesError.
+
+    Args:
+        resources: the client's Resources folder.
+        certificates: those of its `cert.pem`.
+        key: its key, or None where that cannot be used.
+        now: the present time, UTC.
+    """
+    path = resources / CERT_FILE
+    return (
+        lambda: check_not_servers(resources / KEY_FILE, certificates),
+        lambda: check_chain(path, certificates, key),
+        lambda: check_strength(path, certificates),
+        lambda: check_times(path, certificates, now),
+    )
+
+
+def check_not_servers(key_file: Path, certificates: tuple[Certificate, ...]) -> None:
+    """Check that a client's files are not a server's.
+
+    Raises:
+        ServerKeyInClientResources: they are.
+    """
+    if _is_for_a_server_alone(certificates[0]):
+        raise server_key_error(key_file)
+
+
+def load_server_key(
+    resources: Path, certificates: Sequence[Certificate], *, passphrase: bytes | None = None
+) -> PrivateKey:
+    """Read the private key of a server's certificate.
+
+    That is `key.pem`, except in the moment in which the certificate of a new key is in place and the key
+    itself is not yet, or where the process that put them there was killed in that moment: then it is
+    `next-key.pem`. So whoever reads has a pair that fits, at any moment.
+
+    Args:
+        resources: the server's Resources folder.
+        certificates: those of `cert.pem`, read before; none where there are none.
+        passphrase: of an encrypted key.
+
+    Raises:
+        ResourcesError: `key.pem` cannot be used.
+    """
+    waiting = resources / NEXT_KEY_FILE
+    if certificates and os.path.lexists(waiting):
+        with contextlib.suppress(errors.ResourcesError):
+            key = load_private_key(waiting, passphrase=passphrase)
+            if is_key_of(key, certificates[0]):
+                return key
+    return load_private_key(resources / KEY_FILE, passphrase=passphrase)
+
+
 def server_key_error(key_file: Path) -> errors.ServerKeyInClientResources:
     """Make the error for a server's private key in a client's folder."""
     return errors.ServerKeyInClientResources(
@@ -203,6 +263,20 @@ def server_key_error(key_file: Path) -> errors.ServerKeyInClientResources:
         "this is the server's private key, and whoever has this client can be the server with it",
         "Delete it here; a client needs the server's cert.pem alone. Then give the server a new key",
     )
+
+
+def _load_pair(resources: Path, passphrase: bytes | None) -> tuple[tuple[Certificate, ...], PrivateKey]:
+    cert_file = resources / CERT_FILE
+    for _ in range(_READINGS):
+        try:
+            certificates = load_certificates(cert_file)
+        except errors.ResourcesError:
+            load_private_key(resources / KEY_FILE, passphrase=passphrase)  # its fault is told first
+            raise
+        key = load_server_key(resources, certificates, passphrase=passphrase)
+        if any(is_key_of(key, certificate) for certificate in certificates):
+            break
+    return certificates, key
 
 
 def _server_checks(

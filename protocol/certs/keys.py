@@ -60,6 +60,32 @@ def read_passphrase(policy: TlsSettings, *, environ: Mapping[str, str] | None = 
     return None
 
 
+def demand_passphrase(
+    policy: TlsSettings, target: Path, *, environ: Mapping[str, str] | None = None
+) -> bytes | None:
+    """Find the passphrase that a new key is to be encrypted with, or that a file needs.
+
+    Args:
+        policy: as for `read_passphrase`.
+        target: what it is for.
+        environ: likewise.
+
+    Returns:
+        The passphrase, or None where none is named: the key is then not encrypted.
+
+    Raises:
+        PassphraseNeeded: a variable is named that is not set. To go on without would leave a key open
+            that was meant to be encrypted.
+        ResourcesError: as `read_passphrase`.
+    """
+    found = read_passphrase(policy, environ=environ)
+    if found is None and policy.passphrase_variable is not None:
+        raise errors.PassphraseNeeded(
+            target, f"the variable {policy.passphrase_variable} for its passphrase is not set", "Set it"
+        )
+    return found
+
+
 def load_private_key(path: Path, *, passphrase: bytes | None = None) -> PrivateKey:
     """Read a private key: PKCS#8, or OpenSSL's older forms. Never asks anybody for anything.
 
@@ -101,7 +127,7 @@ def load_private_key(path: Path, *, passphrase: bytes | None = None) -> PrivateK
                 path, "the passphrase does not open the key", "Correct the passphrase that [tls] names"
             ) from None
         raise errors.DamagedPem(path, "the private key in it cannot be understood", "Copy it again") from None
-    return _check_strength(path, key)
+    return check_strength(path, key)
 
 
 def make_private_key(key_type: KeyType) -> PrivateKey:
@@ -121,13 +147,19 @@ def make_private_key(key_type: KeyType) -> PrivateKey:
             assert_never(key_type)
 
 
-def encode_private_key(key: PrivateKey) -> bytes:
-    """Write a private key as unencrypted PKCS#8 PEM; it goes into a file of mode 0600 and nowhere else."""
+def encode_private_key(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
+    """Write a private key as PKCS#8 PEM; it goes into a file of mode 0600 and nowhere else.
+
+    Args:
+        key: the key.
+        passphrase: to encrypt it with, 1 to 1023 bytes; None leaves it unencrypted.
+    """
     from cryptography.hazmat.primitives import serialization
 
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        encryption = serialization.BestAvailableEncryption(passphrase)
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
 def encrypt_private_key(key: PrivateKey) -> tuple[bytes, str]:
@@ -166,7 +198,12 @@ def weakness(key: object) -> str | None:
             return "the key is of a kind that TLS does not sign with"
 
 
-def _check_strength(path: Path, key: object) -> PrivateKey:
+def check_strength(path: Path, key: object) -> PrivateKey:
+    """Check that a private key is strong enough and of a kind that TLS can use.
+
+    Raises:
+        WeakKey: it is not.
+    """
     from typing import cast
 
     if finding := weakness(key):

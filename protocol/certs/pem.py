@@ -87,7 +87,23 @@ def read_blocks(path: Path, *, private: bool = False) -> tuple[Block, ...]:
     Raises:
         ResourcesError: one of its classes.
     """
-    text = _as_text(path, read_file(path, private=private))
+    return parse_blocks(path, read_file(path, private=private))
+
+
+def parse_blocks(path: Path, content: bytes) -> tuple[Block, ...]:
+    """Take the content of a PEM file apart.
+
+    Args:
+        path: where it comes from, for the errors.
+        content: what `read_file` gave.
+
+    Returns:
+        Its blocks in order, at least one.
+
+    Raises:
+        ResourcesError: one of its classes.
+    """
+    text = _as_text(path, content)
     blocks = []
     position = 0
     while begin := _BEGIN.search(text, position):
@@ -104,6 +120,11 @@ def read_blocks(path: Path, *, private: bool = False) -> tuple[Block, ...]:
             path, "the file is not PEM: it has no line -----BEGIN ...-----", "Ask for the file in PEM format"
         )
     return tuple(blocks)
+
+
+def is_binary(content: bytes) -> bool:
+    """Tell whether the content of a file is DER (a certificate, PKCS#7 or PKCS#12) and not PEM."""
+    return b"-----BEGIN " not in content and content[:1] == b"\x30"
 
 
 def check_folder(path: Path, *, setting: str) -> None:
@@ -224,7 +245,7 @@ def _as_text(path: Path, content: bytes) -> bytes:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00-\x00-" in content:
         raise errors.Utf16File(path, "the file is text in UTF-16", "Save it as ASCII or UTF-8")
     content = content.removeprefix(b"\xef\xbb\xbf")
-    if b"-----BEGIN " not in content and content[:1] == b"\x30":
+    if is_binary(content):
         raise errors.DerFile(
             path, "the file is binary (DER or PKCS#12), not PEM", "Ask for PEM, or convert it to PEM"
         )

@@ -108,13 +108,13 @@ def load_trust(
             anchor
             for name in files
             if os.path.lexists(resources / name)
-            for anchor in _load_anchors(resources / name, moment)
+            for anchor in load_anchors(resources / name, moment)
         )
     )
     identity = None
     if has_key:
         secret = _find_passphrase(resources / KEY_FILE, passphrase)
-        _check_key_is_no_servers(resources / KEY_FILE, known, anchors, secret)
+        check_key_is_no_servers(resources / KEY_FILE, known, anchors, secret)
         identity = open_client_identity(resources, passphrase=secret, now=moment)
     return Trust(resources, anchors, identity, known)
 
@@ -129,7 +129,19 @@ def _find_passphrase(key_file: Path, passphrase: bytes | Callable[[], bytes | No
     return passphrase() if encrypted else None
 
 
-def _load_anchors(path: Path, now: datetime) -> tuple[bytes, ...]:
+def load_anchors(path: Path, now: datetime) -> tuple[bytes, ...]:
+    """Read the authorities of a file.
+
+    Args:
+        path: the file.
+        now: the present time, UTC.
+
+    Returns:
+        The certificates as DER.
+
+    Raises:
+        ResourcesError: one of its classes; that of the times where none of them is in its time.
+    """
     certificates = load_certificates(path)
     usable = [part for part in certificates if part.not_valid_before_utc <= now <= part.not_valid_after_utc]
     if not usable:
@@ -137,10 +149,20 @@ def _load_anchors(path: Path, now: datetime) -> tuple[bytes, ...]:
     return tuple(encode_certificate(certificate) for certificate in certificates)
 
 
-def _check_key_is_no_servers(
+def check_key_is_no_servers(
     path: Path, known: Mapping[str, KnownServer], anchors: tuple[bytes, ...], passphrase: bytes | None
 ) -> None:
-    """Recognise a server's key without its certificate: it is pinned, or is itself what this client trusts."""
+    """Check that a client's key is not that of a server which it pins, or which is what it trusts.
+
+    Args:
+        path: the key's file.
+        known: the servers that it knows.
+        anchors: the certificates that it trusts, as DER.
+        passphrase: of the key.
+
+    Raises:
+        ServerKeyInClientResources: it is.
+    """
     servers = {server.pin for server in known.values()} | {spki_fingerprint(anchor) for anchor in anchors}
     if not servers - {None}:
         return
@@ -149,6 +171,6 @@ def _check_key_is_no_servers(
     try:
         fingerprint = key_fingerprint(load_private_key(path, passphrase=passphrase).public_key())
     except errors.ResourcesError:
-        return  # likewise
+        return  # what is wrong with the key itself is told when the identity is opened
     if fingerprint in servers:
         raise server_key_error(path)

@@ -67,6 +67,7 @@ class Fault:
 
 @pytest.fixture
 def desk(resources: Path, key: Bytes, cert: Bytes, ca: Bytes) -> Desk:
+    (resources / "clients-ca.pem").write_bytes(ca("root"))
     return Desk(resources, key, cert, ca)
 
 
@@ -199,6 +200,13 @@ OWN_FAULTS = [
         ),
         (
             "cert.pem",
+            "an authority's",
+            lambda d: d.put("cert.pem", d.cert(authority=True)),
+            errors.AuthorityCertificate,
+            "CA:TRUE",
+        ),
+        (
+            "cert.pem",
             "client's",
             lambda d: d.put("cert.pem", d.cert(usage=CLIENT)),
             errors.WrongPurpose,
@@ -215,7 +223,12 @@ OWN_FAULTS = [
     ]
 ]
 
-FAULTS = [*faults_of_any_file("key.pem"), *faults_of_any_file("cert.pem"), *OWN_FAULTS]
+FAULTS = [
+    *faults_of_any_file("key.pem"),
+    *faults_of_any_file("cert.pem"),
+    *(fault for fault in faults_of_any_file("clients-ca.pem") if fault.error is not errors.MissingFile),
+    *OWN_FAULTS,
+]
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 
 
@@ -278,6 +291,7 @@ def test_nothing_ever_prompts_on_the_terminal(
         row = Desk(folder, key, cert, ca)
         row.put("key.pem", key())
         row.put("cert.pem", cert())
+        row.put("clients-ca.pem", ca("root"))
         fault.make(row)
         folders.append(folder)
     script = """if True:
