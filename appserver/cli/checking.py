@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from protocol.certs import (
     PolicyError,
     ResourcesError,
     ServerIdentity,
+    check_client_resources,
     check_server_resources,
     client_resources_folder,
     ensure_server_identity,
-    load_trust,
     open_server_identity,
     read_passphrase,
     server_context,
@@ -120,11 +121,13 @@ def _check_resources(
         problems.append(_resources_problem(exc))
     client = client_resources_folder(loaded)
     if client is not None:
-        try:
-            load_trust(client)
+        passphrase = None
+        with contextlib.suppress(ResourcesError):  # told above
+            passphrase = read_passphrase(loaded.settings.tls)
+        found = check_client_resources(client, passphrase=passphrase)
+        problems += [_resources_problem(problem) for problem in found]
+        if not found:
             notes.append(f"client's Resources: {client}")
-        except ResourcesError as exc:
-            problems.append(_resources_problem(exc))
     return policy
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from appserver.cli.certificates_commands import certificates_app
+from appserver.cli.certificates import certificates_app
 
 Flag = Annotated[bool, Parameter(negative=())]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import CycloptsError
 
+from appserver.cli.asking import NotOnATerminal
 from appserver.cli.loading import ApplicationNotFound
 from appserver.cli.new_application import CannotInitialize
 from appserver.cli.printing import printable
@@ -18,6 +19,7 @@ _PLAIN = (
     CannotInitialize,
     CertificatesError,
     ContractError,
+    NotOnATerminal,
     SettingsError,
     TransportError,
 )
