@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,8 +107,12 @@ def test_a_file_without_a_passphrase_needs_none(fill: Fill, pack: Pack) -> None:
 
 def test_a_present_key_that_cannot_be_used_is_no_obstacle(fill: Fill, pack: Pack) -> None:
     resources = fill(key=b"garbage", cert=b"garbage")
-    import_pkcs12(resources, pack(), file_passphrase=SECRET)
+    (resources / "key.pem").chmod(0o644)
+    installed = import_pkcs12(resources, pack(), file_passphrase=SECRET)
     open_server_identity(resources)
+    if sys.platform != "win32":
+        kept = [path for path in installed.kept if path.name.startswith("key.pem.")]
+        assert [path.stat().st_mode & 0o777 for path in (*kept, resources / "key.pem")] == [0o600, 0o600]
 
 
 @pytest.mark.parametrize(

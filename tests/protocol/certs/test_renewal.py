@@ -131,7 +131,7 @@ def test_a_description_tells_what_openssl_and_a_pin_show(folder: Path) -> None:
     identity = open_server_identity(folder)
     assert described.fingerprint == identity.fingerprint
     assert described.key == "P-256"
-    assert described.days_left == 397
+    assert described.days_left == 365
     assert described.renewal == next_renewal(folder)
     assert len(described.chain) == 2
     assert not described.key_waits
