@@ -66,13 +66,18 @@ async def _serve(
             await nursery.start(reload_at_hangup, server, notifier, stop.set)
             shared = share_authority(server.identity, loaded) if server.identity is not None else None
             facts = Announcement.of(server, loaded, shared)
-            print(json.dumps(attrs.asdict(facts)) if as_json else facts.text(), flush=True)
+            _say(json.dumps(attrs.asdict(facts)) if as_json else facts.text())
             notifier.ready(status_of(server))
             await stop.wait()
             notifier.stopping()
             if not as_json:
-                with contextlib.suppress(OSError):  # a terminal that was closed
-                    print("stopping: open calls may end, a second signal ends at once", flush=True)
+                _say("stopping: open calls may end, a second signal ends at once")
+
+
+def _say(text: str) -> None:
+    """Print in one piece; a terminal that was closed meanwhile does not end the server out of order."""
+    with contextlib.suppress(OSError):
+        print(f"{text}\n", end="", flush=True)
 
 
 @attrs.frozen
