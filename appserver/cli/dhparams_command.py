@@ -57,7 +57,7 @@ def dhparams(
     name = "a group of its own" if parameters.name == "own" else f"the published group {parameters.name}"
     print(f"{file}: {name}, {parameters.bits} bits{', written now' if written else ''}")
     if generate:
-        print("a running server takes it at its next start")
+        print("a running server takes it over by itself")
     return 0
 
 
