@@ -54,7 +54,7 @@ def description_lines(described: Description) -> list[str]:
     ]
     lines += [f"chain        {name}" for name in described.chain[1:]]
     if described.renewal is not None:
-        lines.append(f"renewed      at a start from {described.renewal:%Y-%m-%d} on, with the same key")
+        lines.append(f"renewed      by itself from {described.renewal:%Y-%m-%d} on, with the same key")
     if described.key_waits:
         lines.append("a new key waits beside it for its certificate")
     return lines
