@@ -84,9 +84,10 @@ class Publications:
         subscriber = self._subscribers.get(stream)
         if subscriber is None:
             return False
-        if len(payload) > self._outbox.largest_message:
-            text = str(MessageTooLarge(len(payload), self._outbox.largest_message))
-            self.end(stream, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.YES))
+        try:
+            self._outbox.check_size(len(payload))
+        except MessageTooLarge as exc:
+            self.end(stream, ErrorInfo(codes.MESSAGE_TOO_LARGE, str(exc), Executed.YES))
             return False
         if subscriber.offer(sequence, payload, key):
             subscriber.credit.spend(len(payload))
