@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from protocol.certs import errors
 from protocol.certs.context import client_context
+from protocol.certs.memory_handshake import shake_hands
 from protocol.certs.trust import Trust
 from protocol.settings import TlsSettings
 
 if TYPE_CHECKING:
     from protocol.certs.identity import ServerIdentity
-
-_ROUNDS = 6
-"""Flights that a handshake may take, of either side; TLS 1.2 needs two each."""
 
 
 def prove_server_context(context: ssl.SSLContext, identity: ServerIdentity, policy: TlsSettings) -> None:
@@ -35,33 +33,14 @@ def prove_server_context(context: ssl.SSLContext, identity: ServerIdentity, poli
         context.verify_mode = ssl.CERT_OPTIONAL
     try:
         # By the pin alone: what it shows is compared below, and no anchor is needed for that.
-        shown = _shake_hands(context, client_context(Trust(), policy, pin=identity.fingerprint))
+        client = client_context(Trust(), policy, pin=identity.fingerprint)
+        shown = shake_hands(context, client, "localhost").getpeercert(binary_form=True)
     except ssl.SSLError as error:
         raise _unusable(identity, error.reason or str(error)) from error
     finally:
         context.verify_mode = wanted
     if shown != identity.chain[0]:
         raise _unusable(identity, "it showed another certificate")
-
-
-def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> bytes | None:
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = (
-        client.wrap_bio(to_client, to_server, server_hostname="localhost"),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    )
-    waiting = set(sides)
-    for _ in range(_ROUNDS):
-        for side in sides:
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                waiting.add(side)
-            else:
-                waiting.discard(side)
-        if not waiting:
-            return sides[0].getpeercert(binary_form=True)
-    raise ssl.SSLError("the handshake does not come to an end")
 
 
 def _unusable(identity: ServerIdentity, finding: str) -> errors.UnusableCertificate:

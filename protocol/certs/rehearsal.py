@@ -13,15 +13,12 @@ import attrs
 
 from protocol.certs import errors
 from protocol.certs.context import client_context, server_context
+from protocol.certs.memory_handshake import shake_hands
 from protocol.certs.trust import Trust
 from protocol.settings import TlsSettings
 
 if TYPE_CHECKING:
     from protocol.certs.identity import ServerIdentity
-
-_ROUNDS = 6
-"""Turns of each side: a handshake needs three, and one more shows the client's refusal to the server."""
-
 
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME, which Python has no name for: `check_times` has looked, by the caller's clock."""
@@ -44,7 +41,7 @@ def rehearse(identity: ServerIdentity, anchor: bytes) -> None:
     client.verify_flags |= _NO_CHECK_TIME
     name = identity.names[0].replace("*", "any")
     try:
-        _shake(server, client, name)
+        shake_hands(server, client, name)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or str(error)
         raise errors.UnusableCertificate(
@@ -52,22 +49,3 @@ def rehearse(identity: ServerIdentity, anchor: bytes) -> None:
             f"strict clients refuse the certificate ({reason})",
             "Ask the authority for one as RFC 5280 wants it, for a TLS server",
         ) from error
-
-
-def _shake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = (
-        client.wrap_bio(to_client, to_server, server_hostname=name),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    )
-    finished: set[ssl.SSLObject] = set()
-    for _ in range(_ROUNDS):
-        for side in sides:
-            try:
-                side.do_handshake()
-                finished.add(side)
-            except ssl.SSLWantReadError:
-                pass
-        if len(finished) == len(sides):
-            return
-    raise ssl.SSLError("the handshake did not end")

@@ -1,7 +1,7 @@
 """Renewing the certificate that the server's own authority issued: when it is due, and now.
 
-A start renews by itself what is due (`first_start`). A server that runs for longer asks `next_renewal`
-and calls `ensure_server_identity` then, which does the same.
+A start renews by itself what is due (`first_start`), and a server that runs for longer does the same when the end of
+its certificate comes near. `next_renewal` tells people when.
 """
 
 from __future__ import annotations
