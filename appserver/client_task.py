@@ -129,7 +129,7 @@ class ClientTask:
         received, events = await receive_hello(transport, connection)
         hello = received.hello
         principal = ""
-        refuse = self._check(hello)
+        refuse = self._check_place() or self._check(hello)
         if refuse is None and self._application.authenticate is not None:
             try:
                 principal = await self._application.authenticate(hello.credentials, transport.peer_address)
@@ -143,6 +143,8 @@ class ClientTask:
                     SIGN_IN_RETRY,
                 )
                 logger.exception("authenticate failed", extra={"reference": refuse.reference})
+            else:
+                refuse = self._check_place()  # others may have come meanwhile
         if refuse is not None:
             logger.warning(
                 "client refused",
@@ -170,17 +172,26 @@ class ClientTask:
             limits=self.rules.limits,
             time=datetime.now(UTC),
         )
-        connection.welcome(welcome, hello.limits)
-        await send_pending(transport, connection)
+        self._sessions.reserve(session)
+        try:
+            connection.welcome(welcome, hello.limits)
+            await send_pending(transport, connection)
+        except BaseException:
+            self._sessions.remove(session)
+            raise
         return session, events
 
-    def _check(self, hello: Hello) -> Refuse | None:
-        """Why a client cannot be served, or None."""
+    def _check_place(self) -> Refuse | None:
+        """Why no client can be served now, or None."""
         if self._draining():
             return Refuse(codes.DRAINING, "the server is stopping", _reference(), retry_after=1.0)
         if self._sessions.places_taken >= self.rules.sessions:
             text = f"the server serves {self.rules.sessions} clients already (client_server.sessions)"
             return Refuse(codes.SERVER_FULL, text, _reference(), retry_after=FULL_RETRY)
+        return None
+
+    def _check(self, hello: Hello) -> Refuse | None:
+        """Why this client cannot be served, or None."""
         if PROTOCOL_VERSION not in hello.versions:
             text = (
                 f"this server speaks protocol version {PROTOCOL_VERSION}, the client {list(hello.versions)}"

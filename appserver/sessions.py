@@ -114,14 +114,21 @@ class SessionTable:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._reserved: set[str] = set()
         self.sent_away = 0
+
+    def reserve(self, session: Session) -> None:
+        """Keep a place for a session whose client is being told that it is welcome."""
+        self._reserved.add(session.id)
 
     def add(self, session: Session) -> None:
         """Take a session in."""
+        self._reserved.discard(session.id)
         self._sessions[session.id] = session
 
     def remove(self, session: Session) -> None:
-        """Forget a session."""
+        """Forget a session, or the place that was kept for it."""
+        self._reserved.discard(session.id)
         if self._sessions.pop(session.id, None) is not None:
             self.sent_away -= session.sent_away
         session.gone.set()
@@ -133,8 +140,8 @@ class SessionTable:
 
     @property
     def places_taken(self) -> int:
-        """The sessions without those whose clients were sent away."""
-        return len(self._sessions) - self.sent_away
+        """The sessions, and those to come, without those whose clients were sent away."""
+        return len(self._sessions) + len(self._reserved) - self.sent_away
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))

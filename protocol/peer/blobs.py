@@ -21,9 +21,9 @@ import trio
 from protocol.interface import Blob, Progress
 from protocol.interface.blob import DEFAULT_READ, BinaryReader, PathLike
 from protocol.peer.errors import BlobDamaged
+from protocol.peer.incoming import Incoming
 from protocol.peer.items import iterate_in_thread
 from protocol.peer.partial import CHUNK, PartialFile
-from protocol.peer.pending import Incoming
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
 

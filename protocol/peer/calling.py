@@ -18,10 +18,11 @@ from protocol.interface.blob import PathLike
 from protocol.peer.background import open_background
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.errors import CallTooLarge
+from protocol.peer.incoming import Incoming
 from protocol.peer.items import ReceivedStream, iterate_in_thread, send_items
 from protocol.peer.leaving import is_invitation
 from protocol.peer.peer import Peer
-from protocol.peer.pending import Incoming, PendingCall
+from protocol.peer.pending import PendingCall
 from protocol.peer.subscriptions import EventQueue, RemoteSubscription
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack

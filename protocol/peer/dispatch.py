@@ -32,8 +32,8 @@ from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.context import Call, current
 from protocol.peer.coroutines import run_until_done
 from protocol.peer.errors import ConnectionLost
+from protocol.peer.incoming import IncomingTable
 from protocol.peer.items import ReceivedStream, send_items
-from protocol.peer.pending import Incoming
 from protocol.peer.replies import Refusal
 from protocol.peer.service import Handler
 from protocol.peer.worker import Worker
@@ -63,6 +63,9 @@ class Dispatcher:
     Args:
         peer: the connection.
         limiter: worker threads for `def` handlers, shared with others.
+
+    Attributes:
+        incoming: what callers send beside their arguments, also of calls that wait for room.
     """
 
     def __init__(self, peer: Peer, limiter: trio.CapacityLimiter) -> None:
@@ -74,7 +77,7 @@ class Dispatcher:
         self._share = trio.CapacityLimiter(max(1, int(limiter.total_tokens) // 4))
         self._events: deque[Event] = deque()
         self._running: dict[int, Worker] = {}  # suspended handlers, by stream
-        self._incoming: dict[int, Incoming] = {}  # what callers send beside their arguments
+        self.incoming = IncomingTable(self._consume)
         self._deferred: deque[CallReceived] = deque()  # calls that wait until their answers have room
         self._resuming = False
         self._reserve: list[Worker] = []
@@ -87,34 +90,35 @@ class Dispatcher:
         """Handlers that are suspended."""
         return len(self._running)
 
-    def incoming(self, stream: int) -> Incoming | None:
-        """Where the items of a stream go that the other side opened."""
-        return self._incoming.get(stream)
-
-    def fail_incoming(self, error: ErrorInfo) -> None:
-        """End what handlers receive: the connection is over, and one that shields itself would wait for ever."""
-        for incoming in self._incoming.values():
-            if not incoming.ended:
-                incoming.settle(error)
-
     def cancel(self, stream: int) -> None:
         """Cancel the handler of a call."""
         worker = self._running.get(stream)
         if worker is not None:
             worker.cancelled = True
             worker.scope.cancel()
+            info = ErrorInfo(codes.CANCELLED, "the caller cancelled the call", Executed.MAYBE)
+            self.incoming.fail(stream, info)  # a handler that shields itself may read on
             return
         for call in self._deferred:
             if call.stream == stream:
                 self._deferred.remove(call)
+                self.incoming.pop(stream, None)
                 self._connection.refuse_call(stream, codes.CANCELLED, "the caller cancelled the call")
                 return
 
     def resume_calls(self) -> None:
         """There is room for answers again."""
-        if self._deferred and not self._resuming and self._nursery is not None:
+        if self._deferred and not self._resuming and not self._peer.ended:
+            assert self._nursery is not None
             self._resuming = True
             self._nursery.start_soon(self._handle_deferred)
+
+    def _defer(self, call: CallReceived) -> None:
+        """Have a call wait for room; what its caller sends beside the arguments is received all the same."""
+        handler = self._peer.service.handlers.get(call.method)
+        if handler is not None and handler.method.takes is not Channel.NONE:
+            self.incoming.open(call.stream, call.method)
+        self._deferred.append(call)
 
     async def _handle_deferred(self) -> None:
         """Handle the calls that had to wait, one after another, while there is room for their answers."""
@@ -207,7 +211,7 @@ class Dispatcher:
                 kind = type(event)
                 if kind is CallReceived:
                     if self._deferred or not peer.has_room:
-                        self._deferred.append(event)  # type: ignore[arg-type]
+                        self._defer(event)  # type: ignore[arg-type]
                         continue
                     await self._handle(worker, event)  # type: ignore[arg-type]
                     if worker.scope_used:
@@ -251,7 +255,7 @@ class Dispatcher:
             channel = None if method.takes is Channel.NONE else self._channel(call, handler)
             args, kwargs = method.decode_arguments(unpack(call.body, connection.limits), channel)
         except (InvalidValue, CodecError, RecursionError) as exc:
-            self._incoming.pop(stream, None)
+            self.incoming.pop(stream, None)
             connection.refuse_call(stream, codes.INVALID_ARGUMENTS, str(exc))
             return
         if call.deadline is not None:
@@ -278,8 +282,8 @@ class Dispatcher:
         if worker.call is None:
             worker.scope_used = told.scope_taken
             self._check_stall(started, call)
-            if self._incoming:
-                self._incoming.pop(stream, None)
+            if self.incoming:
+                self.incoming.pop(stream, None)
             if call.deadline is not None:
                 worker.scope.deadline = math.inf
 
@@ -320,7 +324,7 @@ class Dispatcher:
     async def _run_other(self, handler: Handler, call: CallReceived, args: list[Any], kwargs: Any) -> object:
         """Run a handler that is not simply `async def` with values: threads, streams and blobs."""
         if handler.method.takes is Channel.BYTES:
-            await self._incoming[call.stream].wait_head()  # its size and name, for the handler to judge by
+            await self.incoming[call.stream].wait_head()  # its size and name, for the handler to judge by
         if handler.asynchronous:
             result = await handler.function(*args, **kwargs)
         else:
@@ -353,17 +357,16 @@ class Dispatcher:
 
     def _channel(self, call: CallReceived, handler: Handler) -> Stream[Any] | Blob:
         """What a handler receives beside its arguments."""
-        stream = call.stream
-
-        def consumed(size: int) -> None:
-            self._connection.flow.consume(stream, size)
-            self._peer.wake()
-
-        incoming = self._incoming[stream] = Incoming(call.method, consumed)
+        incoming = self.incoming.open(call.stream, call.method)
         if handler.method.takes is Channel.BYTES:
             return ReceivedBlob(incoming, self._peer)
         assert handler.method.take_item is not None
         return ReceivedStream(incoming, handler.method.take_item, self._peer)
+
+    def _consume(self, stream: int, size: int) -> None:
+        """A handler has taken so many bytes: let as many come."""
+        self._connection.flow.consume(stream, size)
+        self._peer.wake()
 
     def _answer_cancelled(self, call: CallReceived, worker: Worker) -> None:
         if call.stream not in self._connection.streams.taken:
@@ -379,7 +382,7 @@ class Dispatcher:
     def _done(self, call: CallReceived) -> None:
         """A handler that had suspended has ended."""
         self._running.pop(call.stream, None)
-        self._incoming.pop(call.stream, None)
+        self.incoming.pop(call.stream, None)
         self._peer.wake()
         self._peer.call_done()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from protocol.interface import Converter, InvalidValue, Stream
-from protocol.peer.pending import Incoming
+from protocol.peer.incoming import Incoming
 from protocol.wire import codes
 from protocol.wire.codec import pack, unpack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, LocalProtocolError

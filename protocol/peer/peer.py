@@ -22,7 +22,8 @@ from protocol.peer.credit import CreditWaits
 from protocol.peer.dispatch import Dispatcher
 from protocol.peer.errors import ConnectionLost, Draining
 from protocol.peer.heartbeat import Heartbeat
-from protocol.peer.pending import Incoming, PendingCall
+from protocol.peer.incoming import Incoming
+from protocol.peer.pending import PendingCall
 from protocol.peer.service import Service
 from protocol.peer.statistics import PeerStatistics
 from protocol.peer.writer import PeerTooSlow, Writer
@@ -208,15 +209,15 @@ class Peer:
         """Act on anything but a call or a result."""
         match event:
             case DataReceived(stream, owner, data):
-                incoming = owner or self._dispatcher.incoming(stream)
+                incoming = owner or self._dispatcher.incoming.get(stream)
                 if isinstance(incoming, Incoming):
                     incoming.put(data)
             case CreditReceived(stream):
                 self.credit.granted(stream)
             case BlockedReceived(stream, owner):
-                receiver = owner or self._dispatcher.incoming(stream)
+                receiver = owner or self._dispatcher.incoming.get(stream)
                 if receiver is not None and not isinstance(receiver, PendingCall):
-                    receiver.announce(partial(self._admit, stream))
+                    receiver.announce(partial(self._await_message, stream))
             case EventReceived(owner, sequence, body, size):
                 owner.put(sequence, body, size)
             case GapReceived(owner, sequence, lost, extra):
@@ -224,13 +225,13 @@ class Peer:
             case ErrorReceived(owner, error):
                 owner.settle(error)
             case EndReceived(stream, owner, extra):
-                incoming = owner or self._dispatcher.incoming(stream)
+                incoming = owner or self._dispatcher.incoming.get(stream)
                 if isinstance(incoming, Incoming):
                     incoming.end(extra)
                 elif isinstance(incoming, PendingCall):
                     incoming.settle(ErrorInfo(codes.INVALID_RESULT, "END instead of RESULT", Executed.YES))
             case HeadReceived(stream, owner, head):
-                incoming = owner or self._dispatcher.incoming(stream)
+                incoming = owner or self._dispatcher.incoming.get(stream)
                 if isinstance(incoming, Incoming):
                     incoming.put_head(head)
             case DataTooLarge(stream, owner, size, limit):
@@ -255,8 +256,12 @@ class Peer:
             case _:  # the handshake's events come before a Peer exists; UNIMPLEMENTED needs no answer
                 pass
 
-    def _admit(self, stream: int) -> None:
-        self.connection.flow.admit(stream)
+    def _await_message(self, stream: int, waiting: bool) -> None:
+        """Whether the application waits for the message that was announced on a stream."""
+        if waiting:
+            self.connection.flow.admit(stream)
+        else:
+            self.connection.flow.withdraw(stream)
         self.wake()
 
     def call_done(self) -> None:
@@ -276,7 +281,7 @@ class Peer:
     def _fail_items(self, stream: int, owner: Any, size: int, limit: int) -> None:
         text = f"an item has {size} bytes, {limit} are accepted (limits.message)"
         info = ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.MAYBE)
-        incoming = owner or self._dispatcher.incoming(stream)
+        incoming = owner or self._dispatcher.incoming.get(stream)
         if incoming is not None:
             incoming.settle(info)
         if owner is not None:
@@ -298,7 +303,7 @@ class Peer:
                 owner.settle(self._lost(Executed.MAYBE))
         streams.opened.clear()
         streams.subscriptions.clear()
-        self._dispatcher.fail_incoming(self._lost(Executed.MAYBE))
+        self._dispatcher.incoming.fail_all(self._lost(Executed.MAYBE))
         self.credit.give_up()
         self._slots.unpark_all()
         self._idle.set()

@@ -15,6 +15,7 @@ import trio
 
 from protocol.interface import EventsLost, EventSpec, Gap, InvalidValue
 from protocol.peer.errors import ConnectionLost
+from protocol.peer.incoming import Await
 from protocol.peer.peer import Peer
 from protocol.wire import codes
 from protocol.wire.codec import unpack
@@ -38,10 +39,12 @@ class Attachment:
         stream: its stream on this connection.
         begin: the number that its first event follows; None until the publisher has confirmed it.
         held: what came while the connection before this one still had the turn.
-        admit: lets a large event come that was announced; None where there is none.
+        last: number of the last event that it gave or called lost.
+        announced: the next event is a large one, which comes when this is told to wait for it; None where there
+            is none.
     """
 
-    __slots__ = ("_queue", "admit", "begin", "epoch", "held", "lost", "peer", "seen", "stream")
+    __slots__ = ("_queue", "announced", "begin", "epoch", "held", "last", "peer", "seen", "stream")
 
     def __init__(self, queue: EventQueue, peer: Peer) -> None:
         self._queue = queue
@@ -49,23 +52,43 @@ class Attachment:
         self.stream = 0
         self.begin: int | None = None
         self.epoch = ""
-        self.lost = 0
+        self.last = 0
         self.seen = 0
         """Number of the last event that the connection before this one gave."""
         self.held: deque[tuple[int, bytes, int] | Gap] = deque()
-        self.admit: Callable[[], object] | None = None
+        self.announced: Await | None = None
 
     def put(self, sequence: int, body: bytes, size: int) -> None:
         """Take an event from the connection."""
+        self.last = sequence
+        self.announced = None
         self._queue.put(self, sequence, body, size)
 
-    def announce(self, admit: Callable[[], object]) -> None:
+    def announce(self, announced: Await) -> None:
         """Take note that the next event is a large one."""
-        self._queue.announce(self, admit)
+        self.announced = announced
+        self._queue.announce(self)
 
     def gap(self, sequence: int, lost: int, extra: dict[str, Any]) -> None:
-        """Take a GAP: the one with an epoch confirms the subscription on this connection."""
-        self._queue.gap(self, sequence, lost, extra)
+        """Take a GAP: the one with an epoch confirms the subscription on this connection.
+
+        One without a number is of an event that was too large to be read: the next one.
+        """
+        epoch = extra.get("epoch")
+        if type(epoch) is str:
+            self.begin, self.epoch, self.last = sequence, epoch, sequence
+            self._queue.begin(self)
+        else:
+            self.last = max(self.last, sequence) if sequence else self.last + 1
+            self._queue.gap(self, Gap(lost, self.last + 1))
+
+    def hold(self, item: tuple[int, bytes, int] | Gap) -> None:
+        """Keep what came before its turn."""
+        # No credit bounds GAPs, which are no events: merged, there is one between two events at most.
+        if isinstance(item, Gap) and self.held and isinstance(last := self.held[-1], Gap):
+            self.held[-1] = Gap(last.lost + item.lost, item.sequence)
+        else:
+            self.held.append(item)
 
     def settle(self, outcome: bytes | ErrorInfo) -> None:
         """Take the end of the subscription on this connection."""
@@ -103,8 +126,7 @@ class EventQueue:
         self.on_failed: Callable[[EventQueue], object] | None = None
         self.error: BaseException | None = None
         self._items: deque[tuple[Attachment, bytes, int] | Gap] = deque()
-        self._changed = trio.Event()
-        self._waited_for = False
+        self._waiting: trio.Event | None = None
         self._attached: deque[Attachment] = deque()  # the oldest has the turn
         self._sequence = 0
         self._epoch = ""
@@ -140,32 +162,31 @@ class EventQueue:
     def put(self, attachment: Attachment, sequence: int, body: bytes, size: int) -> None:
         """Take an event from a connection."""
         if not self._has_turn(attachment):
-            attachment.held.append((sequence, body, size))
+            attachment.hold((sequence, body, size))
             return
         self._take(attachment, sequence, body, size)
         self._pass_turn()
         self._wake()
 
-    def announce(self, attachment: Attachment, admit: Callable[[], object]) -> None:
-        """Take note that the next event is a large one: `admit`, called when it is waited for, lets it come."""
-        if self._waited_for and self._has_turn(attachment):
-            admit()
-        else:
-            attachment.admit = admit
+    def announce(self, attachment: Attachment) -> None:
+        """Take note that the next event of a connection is a large one."""
+        if self._waiting is not None and self._has_turn(attachment):
+            self._await_announced(True)
 
-    def gap(self, attachment: Attachment, sequence: int, lost: int, extra: dict[str, Any]) -> None:
+    def begin(self, attachment: Attachment) -> None:
+        """Take the confirmation of the subscription on a connection."""
+        if self._has_turn(attachment):
+            self._begin(attachment)
+            self.confirmed.set()
+        self._pass_turn()
+        self._wake()
+
+    def gap(self, attachment: Attachment, gap: Gap) -> None:
         """Take a GAP from a connection."""
-        epoch = extra.get("epoch")
-        if type(epoch) is str:
-            attachment.begin, attachment.lost, attachment.epoch = sequence, lost, epoch
-            if self._has_turn(attachment):
-                self._begin(attachment)
-                self.confirmed.set()
-        elif not self._has_turn(attachment):
-            attachment.held.append(Gap(lost, sequence + 1))
+        if not self._has_turn(attachment):
+            attachment.hold(gap)
             return
-        else:
-            self._take_gap(attachment, Gap(lost, sequence + 1))
+        self._take_gap(attachment, gap)
         self._pass_turn()
         self._wake()
 
@@ -191,15 +212,14 @@ class EventQueue:
     def _begin(self, attachment: Attachment) -> None:
         """Go on where a connection begins that was confirmed and has the turn."""
         assert attachment.begin is not None
-        begin, lost = attachment.begin, attachment.lost
+        begin = attachment.begin
+        lost = begin  # after a restart the publisher counts from 1 and knows nothing of what it sent before
         if attachment.epoch == self._epoch:
             attachment.seen = self._sequence
-            # The rest came on the connection before this one.
-            lost = min(lost, max(0, begin - self._sequence))
+            lost = max(0, begin - self._sequence)
             begin = max(begin, self._sequence)
-        # After a restart the publisher counts from 1 and knows nothing of what it sent before.
         if self._epoch and (lost or attachment.epoch != self._epoch):
-            self._add_gap(lost or begin, begin + 1)
+            self._add_gap(lost, begin + 1)
         self._sequence, self._epoch = begin, attachment.epoch
 
     def _pass_turn(self) -> None:
@@ -263,12 +283,7 @@ class EventQueue:
         while not self._items:
             if self.error is not None:
                 raise self.error
-            self._changed = trio.Event()
-            if self._attached and (admit := self._attached[0].admit) is not None:
-                self._attached[0].admit = None
-                admit()
-            self._waited_for = True
-            await self._changed.wait()
+            await self._wait()
         await trio.lowlevel.checkpoint_if_cancelled()
         item = self._items.popleft()
         if isinstance(item, Gap):
@@ -284,9 +299,27 @@ class EventQueue:
             info = ErrorInfo(codes.INVALID_RESULT, str(exc), Executed.MAYBE)
             raise peer.to_exception(info, self.spec.qualified) from exc
 
+    async def _wait(self) -> None:
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = trio.Event()
+            self._await_announced(True)
+        try:
+            await waiting.wait()
+        finally:
+            if self._waiting is waiting and not waiting.statistics().tasks_waiting:  # they all gave up
+                self._waiting = None
+                self._await_announced(False)
+
+    def _await_announced(self, waiting: bool) -> None:
+        """Let a large event come that was announced, or not any more."""
+        if self._attached and (announced := self._attached[0].announced) is not None:
+            announced(waiting)
+
     def _wake(self) -> None:
-        self._waited_for = False
-        self._changed.set()
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
 
 
 class RemoteSubscription(Generic[T]):

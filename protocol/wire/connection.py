@@ -303,6 +303,7 @@ class Connection:
     def cancel(self, stream: int) -> None:
         """Tell the callee that the result is not wanted any more; its terminal frame still comes."""
         if stream in self.streams.opened:
+            self.streams.drop_items(stream)
             self.outbox.send(FrameType.CANCEL, stream, b"\x90")
 
     def subscribe(self, owner: object, topic: str, extra: dict[str, object] | None = None) -> int:
@@ -389,8 +390,6 @@ class Connection:
         self.outbox.send(kind, stream, payload, bulk=bulk)
         self.streams.taken.discard(stream)
         self.streams.forget(stream)
-        if self.flow.awaited:
-            self.flow.advance()
 
     def refuse_call(self, stream: int, code: str, message: str) -> None:
         """Fail a call or subscription that was not executed; nothing where UNSUB has ended it meanwhile."""

@@ -93,7 +93,10 @@ class CreditReceived(NamedTuple):
 
 
 class BlockedReceived(NamedTuple):
-    """The next message of a stream needs more credit than there is; call `flow.admit` when it is waited for."""
+    """The next message of a stream needs more credit than there is.
+
+    Call `flow.admit` when the application waits for it, and `flow.withdraw` when it does not any more.
+    """
 
     stream: int
     owner: Any

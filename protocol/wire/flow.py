@@ -6,7 +6,9 @@ stream's window is announced by BLOCKED; its receiver advances the missing credi
 application waits for that very message, so that it never lies here unused; and the advances of all streams
 together are no more than the message limit, those that came first served first. So a connection holds at most
 what its windows add up to and one message of the largest size, however many streams it has; and no
-stream waits for another one's consumer, which might itself be waiting for this one.
+stream waits for another one's consumer, which might itself be waiting for this one. An application that gives
+up waiting when its message has been let in is the exception: the message lies here until it comes back,
+and counts no more, for the others would have to wait for that.
 
 It knows nothing of which streams are open, and nothing of subscribers, whose credit is kept with them
 (`protocol.wire.subscriber`).
@@ -101,6 +103,12 @@ class Flow:
             self.awaited[stream] = None
             self.advance()
 
+    def withdraw(self, stream: int) -> None:
+        """The application does not wait any more: others come first, until it waits again."""
+        if stream in self.awaited:
+            del self.awaited[stream]
+            self.advance()
+
     def advance(self) -> None:
         """Grant what is missing for the messages that are waited for, while there is room for them."""
         for stream in list(self.awaited):
@@ -117,11 +125,16 @@ class Flow:
         if self._credits:
             self._credits.pop(stream, None)
         if self._windows:
-            window = self._windows.pop(stream, None)
-            if window is not None:
-                window.close()
-                self._free += window.advanced
-                self.awaited.pop(stream, None)
+            self.stop_receiving(stream)
+
+    def stop_receiving(self, stream: int) -> None:
+        """Close the account of what may come on a stream; the room that it has is the others'."""
+        window = self._windows.pop(stream, None)
+        if window is not None:
+            window.close()
+            self._free += window.advanced
+            self.awaited.pop(stream, None)
+            self.advance()
 
     def _grant(self, stream: int, size: int) -> None:
         if size:

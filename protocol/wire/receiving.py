@@ -112,7 +112,8 @@ def _take_oversize(connection: Connection, kind: int, stream: int, size: int) ->
                 return ErrorReceived(owner, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, executed))
         case FrameType.DATA:
             owner = streams.opened.get(stream)
-            if owner is not None or stream in streams.taken:
+            if (owner is not None or stream in streams.taken) and stream not in streams.unwanted:
+                streams.drop_items(stream)
                 return DataTooLarge(stream, owner, size, limit)
         case FrameType.EVENT:
             owner = streams.subscriptions.get(stream)
@@ -215,7 +216,10 @@ def _error(connection: Connection, stream: int, flags: int, payload: bytes) -> E
 
 
 def _cancel(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
-    return CancelReceived(stream) if stream in connection.streams.taken else None
+    if stream not in connection.streams.taken:
+        return None
+    connection.streams.drop_items(stream)
+    return CancelReceived(stream)
 
 
 # Items, blobs and credit
@@ -224,8 +228,8 @@ def _cancel(connection: Connection, stream: int, flags: int, payload: bytes) -> 
 def _data(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     streams = connection.streams
     owner = streams.opened.get(stream)
-    if owner is None and stream not in streams.taken:
-        return None  # of a stream that has just ended
+    if (owner is None and stream not in streams.taken) or stream in streams.unwanted:
+        return None  # of a stream that has just ended, or that nobody reads any more
     if stream in streams.ended:
         raise RemoteProtocolError(f"stream {stream}: DATA after END")
     if flags & Flag.HEAD:
@@ -246,6 +250,8 @@ def _end(connection: Connection, stream: int, flags: int, payload: bytes) -> Eve
     if stream in streams.opened:
         return EndReceived(stream, streams.close(stream), extra)
     if stream in streams.taken:
+        if stream in streams.unwanted:
+            return None
         if stream in streams.ended:
             raise RemoteProtocolError(f"stream {stream}: a second END")
         streams.ended.add(stream)
@@ -271,7 +277,7 @@ def _blocked(connection: Connection, stream: int, flags: int, payload: bytes) ->
     streams = connection.streams
     subscribed = stream in streams.subscriptions
     owner = (streams.subscriptions if subscribed else streams.opened).get(stream)
-    if owner is None and stream not in streams.taken:
+    if (owner is None and stream not in streams.taken) or stream in streams.unwanted:
         return None  # of a stream or subscription that is ending
     if stream in streams.ended:
         raise RemoteProtocolError(f"stream {stream}: BLOCKED after END")

@@ -20,11 +20,22 @@ class StreamTable:
         opened: calls that this side opened, with the owner each was given.
         taken: calls that the other side opened.
         ended: calls in `taken` on which the other side has said END.
+        unwanted: calls that are open, whose further items are dropped as they come.
         subscriptions: subscriptions that this side opened, with their owners.
         last_taken: the highest id of the other side's that was taken, for GOAWAY.
     """
 
-    __slots__ = ("_flow", "_next", "_parity", "ended", "last_taken", "opened", "subscriptions", "taken")
+    __slots__ = (
+        "_flow",
+        "_next",
+        "_parity",
+        "ended",
+        "last_taken",
+        "opened",
+        "subscriptions",
+        "taken",
+        "unwanted",
+    )
 
     def __init__(self, *, first: int, flow: Flow) -> None:
         self._parity = first & 1
@@ -33,6 +44,7 @@ class StreamTable:
         self.opened: dict[int, Any] = {}
         self.taken: set[int] = set()
         self.ended: set[int] = set()
+        self.unwanted: set[int] = set()
         self.subscriptions: dict[int, Any] = {}
         self.last_taken = 0
 
@@ -70,10 +82,17 @@ class StreamTable:
         self.forget(stream)
         return owner
 
+    def drop_items(self, stream: int) -> None:
+        """Nobody wants what still comes on a call's stream: let others have the room that it has."""
+        self.unwanted.add(stream)
+        self._flow.stop_receiving(stream)
+
     def forget(self, stream: int) -> None:
         """A stream that is in no book any more: close its accounts."""
         if self.ended:
             self.ended.discard(stream)
+        if self.unwanted:
+            self.unwanted.discard(stream)
         self._flow.forget(stream)
 
     def is_later(self, stream: int, last: int) -> bool:

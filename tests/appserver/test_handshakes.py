@@ -11,7 +11,7 @@ import trio.testing
 
 from appclient import HandshakeIncomplete, Refused
 from appserver import Application, NotAuthenticated, current_call
-from appserver.testing import Cut, Network, loopback, loopback_server
+from appserver.testing import Cut, LoopbackServer, Network, loopback, loopback_server
 from protocol.peer import HandshakeEnded
 from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
 from protocol.transport import TransportError
@@ -195,3 +195,53 @@ async def test_a_full_server_refuses_with_a_time_and_takes_the_next_when_one_has
                 assert await second.use(Desk).echo(1) == 1
             async with server.connect() as another:
                 assert await another.use(Desk).echo(1) == 1
+
+
+async def test_of_many_that_sign_in_at_once_a_server_takes_as_many_as_it_has_places_for(
+    autojump_clock: Clock,
+) -> None:
+    application, _ = new_desk()
+    outcomes: list[str] = []
+
+    async def authenticate(credentials: Mapping[str, object], address: str) -> str:
+        await trio.sleep(1)
+        return "ada"
+
+    async def connect(server: LoopbackServer) -> None:
+        try:
+            async with server.connect() as client:
+                await client.use(Desk).echo(1)
+                await trio.sleep(5)
+                outcomes.append("served")
+        except Refused as exc:
+            outcomes.append(exc.code)
+
+    application.authenticate = authenticate
+    settings = Settings(client_server=ClientServerSettings(sessions=2))
+    with trio.fail_after(100):
+        async with loopback_server(application, settings=settings) as server:
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(connect, server)
+            assert sorted(outcomes) == [codes.SERVER_FULL] * 3 + ["served"] * 2
+            assert server.server.sessions.places_taken == 0
+
+
+async def test_a_client_that_is_gone_before_its_welcome_leaves_its_place(autojump_clock: Clock) -> None:
+    application, _ = new_desk()
+
+    async def authenticate(credentials: Mapping[str, object], address: str) -> str:
+        await trio.sleep(1)
+        return "ada"
+
+    application.authenticate = authenticate
+    settings = Settings(client_server=ClientServerSettings(sessions=1))
+    with trio.fail_after(100):
+        async with loopback_server(application, settings=settings) as server:
+            async with open_raw(server):
+                server.network.link.to_client.hold()
+                await trio.sleep(0.5)
+                server.network.link.cut()
+            await trio.sleep(5)
+            async with server.connect() as client:
+                assert await client.use(Desk).echo(1) == 1

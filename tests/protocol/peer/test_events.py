@@ -10,8 +10,8 @@ import trio
 import trio.testing
 
 from appclient import ConnectionState
-from protocol.interface import EventsLost, Gap, InvalidValue, contract_of
-from protocol.peer import EventQueue, SlowSubscriber, TooManyCalls
+from protocol.interface import EventsLost, Gap, InvalidValue
+from protocol.peer import SlowSubscriber, TooManyCalls
 from protocol.settings import LimitSettings, Settings
 from protocol.wire.errors import LocalProtocolError
 from tests.protocol.peer.desk import Bell, Desk, Line
@@ -220,14 +220,6 @@ async def test_a_subscription_that_failed_is_not_taken_up_again(autojump_clock: 
         topic = rig.server.server.application.service.topics.get("Desk.strict")
         assert topic is not None
         assert topic.subscribers == 0
-
-
-def test_gaps_that_follow_each_other_are_one() -> None:
-    (event,) = [event for event in contract_of(Desk).events.values() if event.name == "queued"]
-    queue = EventQueue(event)
-    for sequence in range(0, 10_000, 2):
-        queue._add_gap(2, sequence + 1)
-    assert list(queue._items) == [Gap(10_000, 9_999)]
 
 
 async def test_the_server_may_subscribe_to_a_client_and_learns_of_its_end(autojump_clock: Clock) -> None:

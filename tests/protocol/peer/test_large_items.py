@@ -11,8 +11,11 @@ import trio
 import trio.testing
 
 from protocol.interface import Stream
+from protocol.peer import CallCancelled
 from protocol.settings import LimitSettings, Settings
-from protocol.wire.events import CreditReceived, WelcomeReceived
+from protocol.wire.codec import pack
+from protocol.wire.events import CreditReceived, ErrorReceived, WelcomeReceived
+from tests.protocol.peer.desk import Counter
 from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, open_raw, open_rig
 
 Clock = trio.testing.MockClock
@@ -20,9 +23,16 @@ LITTLE = Settings(limits=LimitSettings(stream_credit=1000, connection_credit=1, 
 """Windows of 1,000 octets that do not grow, and room for one message of 20,000."""
 
 
+NARROW = Settings(limits=LimitSettings(stream_credit=1000, connection_credit=1, message=9_000))
+"""Room for one large number alone."""
+
+
 def large(number: int) -> int:
     """A number that takes 8,000 octets."""
     return (1 << 63_900) + number
+
+
+LARGE = pack(large(1))
 
 
 @pytest.mark.parametrize(("encrypted", "version"), TRANSPORTS, ids=TRANSPORT_IDS)
@@ -70,6 +80,92 @@ async def test_a_consumer_that_gave_up_waiting_stalls_no_other(autojump_clock: C
             await trio.sleep(20)  # its item is let in and lies there
             assert [number async for number in rig.desk.follow("items")] == list(map(large, range(5)))
             assert await anext(aiter(idle)) == large(1)
+
+
+async def test_a_consumer_that_gave_up_waiting_lets_nothing_in(autojump_clock: Clock) -> None:
+    """Twenty handlers do something else by now, and the client announces an item to each."""
+
+    class Impatient(Counter):
+        async def total(self, numbers: Stream[int]) -> int:
+            with trio.move_on_after(1):
+                await anext(aiter(numbers))
+            await trio.sleep(10)
+            return sum([number async for number in numbers])
+
+    async with open_rig(settings=NARROW, counter=Impatient()) as rig, open_raw(rig.server) as raw:
+        await raw.receive_of(WelcomeReceived)
+        streams = [raw.connection.open_call("total", "Desk.total", b"\x91\x80") for _ in range(20)]
+        for stream in streams[:2]:  # which are waited for: the first comes, the second has no room yet
+            raw.connection.announce_data(stream, len(LARGE))
+        await raw.send()
+        await raw.receive_of(CreditReceived)
+        await trio.sleep(3)
+        for stream in streams[2:]:  # which are not any more
+            raw.connection.announce_data(stream, len(LARGE))
+        raw.connection.send_data(streams[0], LARGE)
+        await raw.send()
+        with trio.move_on_after(5):
+            await raw.receive(lambda event: False)
+        assert not any(raw.connection.credit_of(stream) >= len(LARGE) for stream in streams)
+        with trio.move_on_after(10):
+            await raw.receive(lambda event: False)
+        granted = [stream for stream in streams if raw.connection.credit_of(stream) >= len(LARGE)]
+        assert len(granted) == 1, "they wait again, and one comes at a time"
+
+
+async def test_content_without_a_head_is_not_let_in_and_fails_the_blob(autojump_clock: Clock) -> None:
+    async with open_rig(settings=NARROW) as rig, open_raw(rig.server) as raw:
+        await raw.receive_of(WelcomeReceived)
+        stream = raw.connection.open_call("keep", "Desk.keep", b"\x91\x80")
+        raw.connection.announce_data(stream, len(LARGE))
+        await raw.send()
+        with trio.move_on_after(5):
+            await raw.receive_of(CreditReceived)
+        assert raw.connection.credit_of(stream) <= 1001
+        other = raw.connection.open_call("keep", "Desk.keep", b"\x91\x80")
+        raw.connection.send_data(other, b"content")
+        await raw.send()
+        failed = await raw.receive(lambda event: isinstance(event, ErrorReceived))
+        assert isinstance(failed, ErrorReceived)
+        assert failed.error.code == "rpc.blob_damaged"
+        assert "before its head" in failed.error.message
+
+
+async def test_a_cancelled_handler_that_takes_its_time_keeps_nothing_from_others(
+    autojump_clock: Clock,
+) -> None:
+    found: list[BaseException] = []
+
+    class Slow(Counter):
+        async def total(self, numbers: Stream[int]) -> int:
+            try:
+                return sum([number async for number in numbers])
+            finally:
+                with trio.CancelScope(shield=True):
+                    try:
+                        await anext(aiter(numbers))
+                    except Exception as exc:
+                        found.append(exc)
+                    await trio.sleep(100)
+
+    async with open_rig(settings=NARROW, counter=Slow()) as rig, open_raw(rig.server) as raw:
+        await raw.receive_of(WelcomeReceived)
+        first = raw.connection.open_call("total", "Desk.total", b"\x91\x80")
+        raw.connection.announce_data(first, len(LARGE))
+        await raw.send()
+        await raw.receive_of(CreditReceived)
+        raw.connection.cancel(first)
+        raw.connection.send_data(first, LARGE)  # it was on its way
+        second = raw.connection.open_call("total", "Desk.total", b"\x91\x80")
+        raw.connection.announce_data(second, len(LARGE))
+        await raw.send()
+        with trio.fail_after(1):
+            while raw.connection.credit_of(second) < len(LARGE):
+                await raw.receive_of(CreditReceived)
+        (error,) = found
+        assert isinstance(error, CallCancelled)
+        (session,) = [session for session in rig.server.server.sessions if session.application == "raw"]
+        assert not session.peer._dispatcher.incoming[first]._items, "nobody will read it"
 
 
 async def test_a_hundred_streams_at_once_get_on(autojump_clock: Clock) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from protocol.wire.codec import unpack
-from protocol.wire.errors import MessageTooLarge
-from protocol.wire.events import BlockedReceived, CreditReceived, DataReceived
+from protocol.wire.errors import ErrorInfo, Executed, MessageTooLarge
+from protocol.wire.events import (
+    BlockedReceived,
+    CancelReceived,
+    CreditReceived,
+    DataReceived,
+    EndReceived,
+)
 from protocol.wire.framing import FrameType
 from protocol.wire.limits import Limits
 from tests.protocol.wire.talk import Talk, failure_of, frame, frames_of, only
@@ -34,6 +40,10 @@ class Upload:
         """The streams whose item may be sent now."""
         self.talk.to_client()
         return [stream for stream in self.streams if self.talk.client.credit_of(stream) >= self.size]
+
+    def send_when_granted(self, stream: int) -> None:
+        assert stream in self.granted()
+        self.send(stream)
 
     def send(self, stream: int) -> None:
         self.talk.client.send_data(stream, bytes(self.size))
@@ -119,6 +129,58 @@ def test_a_stream_that_ends_makes_room_for_the_next(how: str) -> None:
     talk.server.send_result(second, b"")
     assert talk.server.flow._free == LIMITS.message
     assert talk.server.flow.awaited == {}
+
+
+def test_a_cancelled_call_makes_room_at_once_and_what_still_comes_of_it_is_dropped() -> None:
+    upload = Upload(count=2, size=10_000)
+    talk = upload.talk
+    first, second = upload.streams
+    for stream in upload.streams:
+        talk.server.flow.admit(stream)
+    assert upload.granted() == [first]
+    talk.client.cancel(first)
+    talk.client.send_data(first, bytes(upload.size))  # both cross the answer
+    talk.client.send_end(first)
+    assert talk.to_server() == [CancelReceived(first)]
+    assert second in upload.granted()
+    for crossing in (frame(FrameType.BLOCKED, first, [5000]), frame(FrameType.DATA, first, bytes(5000))):
+        assert talk.server.receive(crossing, 0.0) == []
+    assert not talk.server.flow.has_received(first)
+    talk.server.send_error(first, ErrorInfo("rpc.cancelled", "", Executed.MAYBE))
+    assert talk.server.streams.unwanted == set()
+
+
+def test_a_call_that_is_cancelled_here_makes_room_at_once_too() -> None:
+    talk = Talk(client_limits=LIMITS)
+    streams = [talk.call("owner") for _ in range(2)]
+    for stream in streams:
+        talk.server.announce_data(stream, 9000)
+    talk.to_client()
+    for stream in streams:
+        talk.client.flow.admit(stream)
+    talk.to_server()
+    talk.server.send_data(streams[0], bytes(9000))
+    talk.client.cancel(streams[0])
+    assert talk.to_client() == [], "it crossed the CANCEL"
+    assert only(talk.to_server()[:1], CreditReceived).stream == streams[1]
+    talk.server.send_end(streams[0])
+    assert [type(event) for event in talk.to_client()] == [EndReceived]
+    assert talk.client.streams.unwanted == set()
+
+
+def test_what_is_not_waited_for_any_more_lets_the_next_one_come() -> None:
+    upload = Upload(count=3, size=6_000)
+    flow = upload.talk.server.flow
+    first, second, third = upload.streams
+    for stream in upload.streams:
+        flow.admit(stream)
+    flow.withdraw(second)
+    flow.withdraw(first)  # which is let in already
+    upload.send_when_granted(first)
+    assert upload.granted() == [third]
+    upload.send(third)
+    flow.admit(second)
+    assert upload.granted() == [second]
 
 
 def test_items_from_the_callee_are_let_in_likewise() -> None:
