@@ -57,7 +57,7 @@ class Call:
         self.up_seen: list[bytes] = []
         self.down_seen: list[bytes] = []
         self.announced: list[bytes | None] = [None, None]  # an item that waits for credit, up and down
-        self.up_ended = self.taken = self.cancelled = False
+        self.up_ended = self.taken = self.cancelled = self.told_cancelled = False
         self.outcome: object = None
         self.outcome_seen: object = None
         self.used_up = self.used_down = 0
@@ -172,6 +172,14 @@ class TwoSides(RuleBasedStateMachine):
         if calls:
             call = calls[number % len(calls)]
             self.sides[side].cancel(call.stream)
+            call.cancelled = True
+
+    @rule(side=SIDES, number=st.integers(0, 3))
+    def stop_waiting(self, side: int, number: int) -> None:
+        """The application of both sides does not wait for a call's items any more."""
+        for call in list(self.calls[side].values())[number : number + 1]:
+            for one in self.sides:
+                one.flow.withdraw(call.stream)
 
     @rule(side=SIDES, number=st.integers(0, 3))
     def consume(self, side: int, number: int) -> None:
@@ -256,12 +264,17 @@ class TwoSides(RuleBasedStateMachine):
                 others[stream].taken = True
             case DataReceived(stream, owner, data):
                 call: Any = owner or others[stream]
+                assert not (call.cancelled if owner else call.told_cancelled), "nobody wants it"
                 (call.up_seen if owner is None else call.down_seen).append(data)
             case EndReceived(stream, None, {}):
                 assert others[stream].up_seen == others[stream].up
+                assert not others[stream].told_cancelled
             case EndReceived(stream, owner, {"n": 1}):
                 self.settle_call(side, owner, "end")
-                assert owner.down_seen == owner.down
+                if owner.cancelled:  # what crossed the CANCEL was dropped
+                    assert owner.down_seen == owner.down[: len(owner.down_seen)]
+                else:
+                    assert owner.down_seen == owner.down
             case ResultReceived(owner, body):
                 self.settle_call(side, owner, body)
             case ErrorReceived(Call() as owner, error):
@@ -277,6 +290,7 @@ class TwoSides(RuleBasedStateMachine):
             case CancelReceived(stream):
                 assert others[stream].taken
                 assert others[stream].outcome is None
+                others[stream].told_cancelled = True
             case SubReceived(stream, "t", {}):
                 self.subscriptions[1 - side][stream].accepted = True
                 self.sides[side].publications.accept(
@@ -353,6 +367,7 @@ class TwoSides(RuleBasedStateMachine):
             assert one.sent_position == other.session.received
             assert one.streams.taken == set()
             assert one.streams.ended == set()
+            assert one.streams.unwanted == set()
             assert one.flow._credits == {}
             assert one.flow._free == LIMITS.message
             assert one.flow.awaited == {}
