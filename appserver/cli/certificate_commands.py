@@ -18,6 +18,7 @@ from appserver.cli.certificate_texts import (
     key_lines,
     request_lines,
 )
+from appserver.cli.options import ServerOptions
 from appserver.cli.printing import printable
 from protocol.certs import (
     Installed,
@@ -74,18 +75,17 @@ class Outcome:
     status: int = 0
 
 
-def find_place(settings: Path | None, resources: Path | None) -> Place:
+def find_place(options: ServerOptions) -> Place:
     """Find the server's Resources folder.
 
     Args:
-        settings: the settings file; `settings.toml` in the working folder without.
-        resources: the folder; the settings' without.
+        options: which settings and which folder.
 
     Raises:
         SettingsError: the settings cannot be used.
     """
-    loaded = load_settings(settings)
-    return Place(loaded, server_resources_folder(loaded, resources))
+    loaded = load_settings(options.settings)
+    return Place(loaded, server_resources_folder(loaded, options.resources))
 
 
 def say(outcome: Outcome, *, as_json: bool) -> int:

@@ -12,8 +12,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from appserver.cli.dhparams_command import dhparams
+from appserver.cli.options import Flag, ServerOptions
 
-Flag = Annotated[bool, Parameter(negative=())]
 Names = Annotated[list[str] | None, Parameter(name="--name", negative=())]
 
 certificates_app = App(
@@ -27,10 +27,7 @@ def keypair(
     *,
     rsa: Flag = False,
     replace: Flag = False,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Make a private key, for a certificate that an authority will issue.
 
@@ -40,15 +37,12 @@ def keypair(
         rsa: RSA with 3072 bits; tls.key_type without, which is p256 as a rule.
         replace: make one although there is one. The old key is kept; where it serves, it goes on until the
             certificate of the new one is installed.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
-    place = commands.find_place(settings, resources)
-    return commands.say(commands.make_key(place, rsa=rsa, replace=replace), as_json=json)
+    place = commands.find_place(options)
+    return commands.say(commands.make_key(place, rsa=rsa, replace=replace), as_json=options.json)
 
 
 @certificates_app.command
@@ -63,10 +57,7 @@ def request(
     names: Names = None,
     out: Path | None = None,
     ask: Flag = False,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Write a certificate request (PKCS#10, PEM) for the key, to be sent to an authority.
 
@@ -81,10 +72,7 @@ def request(
             for each further one. tls.names without, then the common name.
         out: the file; request.pem in Resources without.
         ask: ask on the terminal for what is not given.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
-        json: print JSON, with the request in it.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
@@ -96,8 +84,10 @@ def request(
         "state": state,
         "country": country,
     }
-    place = commands.find_place(settings, resources)
-    return commands.say(commands.request(place, fields, names or [], out=out, asking=ask), as_json=json)
+    place = commands.find_place(options)
+    return commands.say(
+        commands.request(place, fields, names or [], out=out, asking=ask), as_json=options.json
+    )
 
 
 @certificates_app.command
@@ -105,25 +95,19 @@ def install(
     file: Path,
     /,
     *more: Path,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Install what the authority sent, after checking that it is for the key; the old files are kept beside.
 
     Args:
         file: PEM, DER or PKCS#7; a chain in any order, with or without the root.
         more: further files, where the chain came apart.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
-    place = commands.find_place(settings, resources)
-    return commands.say(commands.install(place, [file, *more]), as_json=json)
+    place = commands.find_place(options)
+    return commands.say(commands.install(place, [file, *more]), as_json=options.json)
 
 
 @certificates_app.command(name="import")
@@ -134,10 +118,7 @@ def import_(
     passphrase_file: Path | None = None,
     passphrase_variable: str | None = None,
     ask: Flag = False,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Install key and certificate from a PKCS#12 file (.p12, .pfx); the old files are kept beside.
 
@@ -146,16 +127,13 @@ def import_(
         passphrase_file: file whose first line is its passphrase.
         passphrase_variable: environment variable that holds its passphrase.
         ask: ask on the terminal for its passphrase.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
-    place = commands.find_place(settings, resources)
+    place = commands.find_place(options)
     passphrase = commands.file_passphrase(file, passphrase_file, passphrase_variable, asking=ask)
-    return commands.say(commands.import_file(place, file, passphrase), as_json=json)
+    return commands.say(commands.import_file(place, file, passphrase), as_json=options.json)
 
 
 @certificates_app.command
@@ -163,47 +141,35 @@ def show(
     file: Path | None = None,
     /,
     *,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Show the certificate in force: whom it is for, who issued it, until when, and its fingerprints.
 
     Args:
         file: a certificate elsewhere instead.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
-    return commands.say(commands.show(commands.find_place(settings, resources), file), as_json=json)
+    return commands.say(commands.show(commands.find_place(options), file), as_json=options.json)
 
 
 @certificates_app.command
 def check(
     *,
-    settings: Path | None = None,
-    resources: Path | None = None,
     client_resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Find everything that is wrong with the server's and the client's Resources; status 1 if anything is.
 
     Args:
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
         client_resources: the client's Resources folder; the client's own default without.
-        json: print the findings as JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
-    place = commands.find_place(settings, resources)
-    return commands.say(commands.check(place, client_resources), as_json=json)
+    place = commands.find_place(options)
+    return commands.say(commands.check(place, client_resources), as_json=options.json)
 
 
 @certificates_app.command
@@ -211,22 +177,16 @@ def renew(
     *,
     new_key: Flag = False,
     rsa: Flag = False,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Renew the certificate of the server's own authority now, with the same key; the old files are kept beside.
 
     Args:
         new_key: with a new key: pins change, and clients that have one must be told.
         rsa: a new key is RSA with 3072 bits; tls.key_type without.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder; the settings' without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import certificate_commands as commands
 
-    place = commands.find_place(settings, resources)
-    return commands.say(commands.renew(place, new_key=new_key, rsa=rsa), as_json=json)
+    place = commands.find_place(options)
+    return commands.say(commands.renew(place, new_key=new_key, rsa=rsa), as_json=options.json)

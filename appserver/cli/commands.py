@@ -10,8 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from appserver.cli.certificates import certificates_app
-
-Flag = Annotated[bool, Parameter(negative=())]
+from appserver.cli.options import Flag, Options, ServerOptions
 
 app = App(
     "appserver",
@@ -50,24 +49,25 @@ def run(
     application: str | None = None,
     /,
     *,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Serve an application until Ctrl+C or SIGTERM; a second one ends at once.
 
     Args:
         application: as module:attribute, module alone for its attribute app; the settings' application.module
             without.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder, with its key and certificate.
-        json: say in JSON where the server listens.
-        debug: log everything, with tracebacks.
+        options: settings and output; with --json the server says in JSON where it listens, with --debug it logs
+            everything.
     """
     from appserver.cli import run as running
 
-    running.run(application, settings=settings, resources=resources, as_json=json, debug=debug)
+    running.run(
+        application,
+        settings=options.settings,
+        resources=options.resources,
+        as_json=options.json,
+        debug=options.debug,
+    )
     return 0
 
 
@@ -76,26 +76,20 @@ def check(
     application: str | None = None,
     /,
     *,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Check settings, certificates and the application without starting; status 1 if anything is wrong.
 
     Args:
         application: as module:attribute; the settings' application.module without.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder.
-        json: print the findings as JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     import attrs
 
     from appserver.cli import checking
 
-    report = checking.check(application, settings=settings, resources=resources)
-    if json:
+    report = checking.check(application, settings=options.settings, resources=options.resources)
+    if options.json:
         _print_json({"ok": not report.problems, **attrs.asdict(report)})
     else:
         print(checking.report_text(report))
@@ -103,21 +97,17 @@ def check(
 
 
 @settings_app.command
-def show(
-    section: str | None = None, /, *, settings: Path | None = None, json: Flag = False, debug: Flag = False
-) -> int:
+def show(section: str | None = None, /, *, options: Options = Options()) -> int:  # noqa: B008 - frozen
     """Show every setting, its value and where that comes from: default, file or environment.
 
     Args:
         section: only this one's.
-        settings: the settings file; settings.toml in this folder without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import settings_commands as commands
 
-    rows = commands.setting_rows(commands.load(settings), section)
-    if json:
+    rows = commands.setting_rows(commands.load(options.settings), section)
+    if options.json:
         _print_json(rows)
     else:
         commands.print_rows(rows)
@@ -125,19 +115,17 @@ def show(
 
 
 @settings_app.command
-def get(key: str, /, *, settings: Path | None = None, json: Flag = False, debug: Flag = False) -> int:
+def get(key: str, /, *, options: Options = Options()) -> int:  # noqa: B008 - frozen
     """Print the value of one setting.
 
     Args:
         key: as client_server.port.
-        settings: the settings file; settings.toml in this folder without.
-        json: print JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
     from appserver.cli import settings_commands as commands
 
-    value = commands.get_setting(commands.load(settings), key)
-    if json:
+    value = commands.get_setting(commands.load(options.settings), key)
+    if options.json:
         _print_json(value)
     else:
         print(commands.value_text(value))

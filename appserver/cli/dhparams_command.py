@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-Flag = Annotated[bool, Parameter(negative=())]
+from appserver.cli.options import Flag, ServerOptions
 
 
 def dhparams(
     *,
     generate: Flag = False,
-    settings: Path | None = None,
-    resources: Path | None = None,
-    json: Flag = False,
-    debug: Flag = False,
+    options: ServerOptions = ServerOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Check dhparams.pem, or write it with a published group (ffdhe2048) where there is none.
 
     Args:
         generate: search for a group of this server's own, and replace the file. It takes a minute or two; Ctrl+C
             leaves the file as it was.
-        settings: the settings file; settings.toml in this folder without.
-        resources: the server's Resources folder.
-        json: print the result as JSON.
-        debug: show tracebacks.
+        options: settings and output.
     """
-    from protocol.certs import (
-        UnwritableFolder,
-        ensure_dh_parameters,
-        load_dh_parameters,
-        server_resources_folder,
-    )
+    from appserver.cli import certificate_commands as commands
+    from protocol.certs import UnwritableFolder, ensure_dh_parameters, load_dh_parameters
     from protocol.certs.dhparams import DH_FILE
     from protocol.certs.pem import check_folder
-    from protocol.settings import load_settings
 
-    folder = server_resources_folder(load_settings(settings), resources)
+    folder = commands.find_place(options).folder
     check_folder(folder, setting="[tls] resources")
     if generate:
         _generate(folder)
@@ -50,15 +35,12 @@ def dhparams(
     if not file.exists():
         remedy = "Let this user write there; a server uses the same group without the file"
         raise UnwritableFolder(file, "the file cannot be written", remedy)
-    if json:
-        facts = {"file": str(file), "bits": parameters.bits, "group": parameters.name, "written": written}
-        print(json_format.dumps(facts))
-        return 0
+    data = {"file": file, "bits": parameters.bits, "group": parameters.name, "written": written}
     name = "a group of its own" if parameters.name == "own" else f"the published group {parameters.name}"
-    print(f"{file}: {name}, {parameters.bits} bits{', written now' if written else ''}")
+    lines = [f"{file}: {name}, {parameters.bits} bits{', written now' if written else ''}"]
     if generate:
-        print("a running server takes it over by itself")
-    return 0
+        lines.append("a running server takes it over by itself")
+    return commands.say(commands.Outcome(data, lines), as_json=options.json)
 
 
 def _generate(folder: Path) -> None:
