@@ -5,6 +5,7 @@ from appserver.context import CurrentCall, current_call
 from appserver.reloading import Outcome, ReloadReport
 from appserver.server import Server, ServerStatistics, open_server, serve
 from appserver.sessions import Session, SessionInfo
+from appserver.status import publish_status
 from appserver.threads import in_thread
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "current_call",
     "in_thread",
     "open_server",
+    "publish_status",
     "serve",
 ]

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from appserver.changes import changes_between, needs_restart
 from appserver.encryption import Encryption, load_encryption
 from appserver.sources import Signature, Source
 from appserver.watching import watch_files
@@ -43,14 +44,6 @@ SETTLE_MOST = 10.0
 LOOK = 2.0
 """Seconds after which the files are looked at, told or not; it costs a few calls of the system."""
 
-_AT_START = ("client_server.host", "client_server.port", "application.", "log.")
-"""Settings, or the beginnings of their names, that are read at the start alone."""
-
-
-def needs_restart(key: str) -> bool:
-    """Whether a setting is read at the start alone."""
-    return key.startswith(_AT_START)
-
 
 class Outcome(enum.Enum):
     """How a reload went."""
@@ -70,6 +63,7 @@ class ReloadReport:
     Attributes:
         time: when, UTC.
         outcome: how it went.
+        changes: settings and files of Resources that are others now.
         file: what the finding is about, empty without one.
         finding: why it was refused.
         remedy: what to do.
@@ -77,6 +71,7 @@ class ReloadReport:
 
     time: datetime
     outcome: Outcome
+    changes: tuple[str, ...] = ()
     file: str = ""
     finding: str = ""
     remedy: str = ""
@@ -109,6 +104,7 @@ class Reloader:
         self._source = source
         self._seen = seen
         self._touched = trio.Event()
+        self._noted = trio.Event()
         self._started = server.settings
         self._waiting_for_restart: tuple[str, ...] = ()
         self._lock = trio.Lock()
@@ -122,6 +118,10 @@ class Reloader:
         async with self._lock:
             result = await self._take_over()
             return self._note(result, asked=asked)
+
+    async def wait_report(self) -> None:
+        """Wait until there is another report in `last`."""
+        await self._noted.wait()
 
     async def watch(self) -> None:
         """Reload whenever something has changed, until cancelled."""
@@ -140,7 +140,7 @@ class Reloader:
             begun = trio.current_time()
             while True:
                 result = await self._take_over()
-                if isinstance(result, Outcome) or trio.current_time() > begun + SETTLE_MOST:
+                if isinstance(result, tuple) or trio.current_time() > begun + SETTLE_MOST:
                     break
                 logger.info("changed files do not fit together yet", extra={"finding": str(result)})
                 with trio.move_on_after(SETTLE) as scope:
@@ -172,8 +172,8 @@ class Reloader:
     async def _look(self) -> Signature:
         return await trio.to_thread.run_sync(self._source.signature, self.server.settings)
 
-    async def _take_over(self) -> Outcome | Exception:
-        """Read and take over; returns what went wrong in place of raising it."""
+    async def _take_over(self) -> tuple[str, ...] | Exception:
+        """Read and take over; returns what has changed, or what went wrong in place of raising it."""
         server = self.server
         before = server.settings, server.encryption
         try:
@@ -190,7 +190,7 @@ class Reloader:
             return exc
         server.take_over(settings, encryption)
         self._name_what_waits(settings)
-        return Outcome.UNCHANGED if before == (settings, encryption) else Outcome.CHANGED
+        return changes_between(before, (settings, encryption))
 
     def _load(self, settings: Settings) -> Encryption:
         # A server with a certificate never makes another one from nothing: who replaces a file may move
@@ -208,14 +208,17 @@ class Reloader:
             logger.warning("changed settings need a restart", extra={"settings": ", ".join(waiting)})
         self._waiting_for_restart = waiting
 
-    def _note(self, result: Outcome | Exception, *, asked: bool) -> ReloadReport:
+    def _note(self, result: tuple[str, ...] | Exception, *, asked: bool) -> ReloadReport:
         report = _report(self.now(), result)
         recovered = self.last is not None and self.last.outcome is Outcome.REFUSED
         if report.outcome is Outcome.UNCHANGED and not asked and not recovered:
             return report
         self.last = report
+        self._noted.set()
+        self._noted = trio.Event()
         if report.outcome is not Outcome.REFUSED:
-            logger.info("reloaded", extra={"outcome": report.outcome.value, **_facts(self.server)})
+            said = {"outcome": report.outcome.value, "changes": ", ".join(report.changes)}
+            logger.info("reloaded", extra={**said, **_facts(self.server)})
             return report
         finding = {"file": report.file, "finding": report.finding, "remedy": report.remedy}
         if self.server.encryption.is_closed:
@@ -225,21 +228,23 @@ class Reloader:
         return report
 
 
-def _report(time: datetime, result: Outcome | Exception) -> ReloadReport:
-    match result:
-        case Outcome():
-            return ReloadReport(time, result)
+def _report(time: datetime, result: tuple[str, ...] | Exception) -> ReloadReport:
+    if isinstance(result, tuple):
+        return ReloadReport(time, Outcome.CHANGED if result else Outcome.UNCHANGED, result)
+    file, finding, remedy = _in_words(result)
+    return ReloadReport(time, Outcome.REFUSED, (), file, finding, remedy)
+
+
+def _in_words(error: Exception) -> tuple[str, str, str]:
+    match error:
         case ResourcesError(file=file, finding=finding, remedy=remedy):
-            return ReloadReport(time, Outcome.REFUSED, str(file), finding, remedy)
+            return str(file), finding, remedy
         case PolicyError(key=key, finding=finding):
-            return ReloadReport(time, Outcome.REFUSED, key, finding, "Correct it in the settings")
+            return key, finding, "Correct it in the settings"
         case SettingsError(path=path, problems=problems):
-            where = str(path) if path is not None else "environment"
-            return ReloadReport(time, Outcome.REFUSED, where, "; ".join(problems), "Correct it")
+            return str(path) if path is not None else "environment", "; ".join(problems), "Correct it"
         case _:
-            return ReloadReport(
-                time, Outcome.REFUSED, "", f"a defect ({type(result).__name__})", "Look into the log"
-            )
+            return "", f"a defect ({type(error).__name__})", "Look into the log"
 
 
 def _facts(server: Server) -> dict[str, object]:

@@ -32,7 +32,7 @@ def request_lines(written: Request) -> list[str]:
 
 def installed_lines(installed: Installed) -> list[str]:
     """A certificate that was put into place."""
-    lines = [f"installed    {installed.cert_file}", *_facts_lines(installed.certificate)]
+    lines = [f"installed    {installed.cert_file}", *facts_lines(installed.certificate)]
     lines += [f"chain        {name}" for name in installed.chain[1:]]
     lines += [f"kept         {path}" for path in installed.kept]
     lines += [f"note         {note}" for note in installed.notes]
@@ -43,11 +43,10 @@ def installed_lines(installed: Installed) -> list[str]:
 
 def description_lines(described: Description) -> list[str]:
     """A certificate and all that is known of it."""
-    left = described.days_left
     lines = [
         f"file         {described.file}",
-        *_facts_lines(described),
-        f"days left    {left}" if left >= 0 else f"EXPIRED      {-left} days ago",
+        *facts_lines(described),
+        days_left_line(described.days_left),
         f"key          {described.key}",
         f"fingerprint  {described.certificate_fingerprint}",
         f"serial       {described.serial}",
@@ -74,7 +73,13 @@ def findings_lines(
     return lines
 
 
-def _facts_lines(facts: CertificateFacts) -> list[str]:
+def days_left_line(left: int) -> str:
+    """How long a certificate still holds."""
+    return f"days left    {left}" if left >= 0 else f"EXPIRED      {-left} days ago"
+
+
+def facts_lines(facts: CertificateFacts) -> list[str]:
+    """The facts of any certificate."""
     return [
         f"subject      {facts.subject}",
         f"names        {', '.join(facts.names)}",

@@ -96,6 +96,23 @@ def check(
     return 1 if report.problems else 0
 
 
+@app.command
+def status(*, options: Options = Options()) -> int:  # noqa: B008 - frozen
+    """Show how the server of this folder is, while it runs; status 1 if none does, or it does not answer.
+
+    Args:
+        options: settings and output.
+    """
+    from appserver.cli import status_command as command
+
+    found = command.look_at_server(options.settings)
+    if options.json:
+        print(command.status_json(found))
+    else:
+        print(command.status_text(found))
+    return 0 if found.is_running else 1
+
+
 @settings_app.command
 def show(section: str | None = None, /, *, options: Options = Options()) -> int:  # noqa: B008 - frozen
     """Show every setting, its value and where that comes from: default, file or environment.

@@ -8,6 +8,7 @@ from appserver.cli.asking import NotOnATerminal
 from appserver.cli.loading import ApplicationNotFound
 from appserver.cli.new_application import CannotInitialize
 from appserver.cli.printing import printable
+from appserver.status_file import UnreadableStatus
 from protocol.certs import CertificatesError
 from protocol.interface import ContractError
 from protocol.settings import SettingsError
@@ -22,6 +23,7 @@ _PLAIN = (
     NotOnATerminal,
     SettingsError,
     TransportError,
+    UnreadableStatus,
 )
 """Classes whose own text says it all."""
 

@@ -17,6 +17,7 @@ from appserver.cli.loading import load_application
 from appserver.cli.logs import configure_logs
 from appserver.cli.notify import Notifier
 from appserver.cli.stopping import stop_signals
+from appserver.status import publish_status
 from protocol.certs import ResourcesError, ServerIdentity
 from protocol.certs.certificates import check_chain, load_certificates
 from protocol.certs.first_start import AUTHORITY_FILE, AUTHORITY_FOLDER
@@ -64,6 +65,7 @@ async def _serve(
             open_background() as nursery,
         ):
             await nursery.start(reload_at_hangup, server, notifier, stop.set)
+            await nursery.start(publish_status, server, loaded.folder)
             shared = share_authority(server.identity, loaded) if server.identity is not None else None
             facts = Announcement.of(server, loaded, shared)
             _say(json.dumps(attrs.asdict(facts)) if as_json else facts.text())

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from appserver.reloading import needs_restart
+from appserver.changes import needs_restart
 from protocol.settings import (
     LoadedSettings,
     SettingsError,

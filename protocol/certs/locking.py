@@ -15,6 +15,11 @@ from protocol.settings.atomic import PRIVATE, hand_over
 _WAIT = 5.0
 """Seconds to wait for another process that writes: each takes milliseconds."""
 
+_ASKED = 5
+"""How often a lock is asked for before it counts as held."""
+
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
@@ -31,11 +36,8 @@ def locked(path: Path) -> Iterator[None]:
         OSError: the folder cannot be written.
     """
     target = path.resolve()
-    lock = target.with_name(f".{target.name}.lock")
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(lock, flags, PRIVATE)
+    descriptor = _open(target.with_name(f".{target.name}.lock"))
     try:
-        hand_over(descriptor, target.parent)
         deadline = time.monotonic() + _WAIT
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
@@ -44,6 +46,60 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def hold_lock(path: Path) -> int | None:
+    """Take a lock for as long as this process lives, so that others can see whether it does.
+
+    Args:
+        path: the lock's own file, made where there is none; it stays.
+
+    Returns:
+        A descriptor that gives the lock back when it is closed; None where another process has the lock.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    descriptor = _open(path)
+    if _try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock that `hold_lock` takes; nothing is made for the question.
+
+    Another process that asks in the same moment looks like one that holds it, so it is asked again.
+
+    Args:
+        path: the lock's own file.
+
+    Raises:
+        OSError: it is there and cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | _SAFE)
+    except FileNotFoundError:
+        return False
+    try:
+        for _ in range(_ASKED):
+            if _try_lock(descriptor):
+                return False
+            time.sleep(0.01)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _open(lock: Path) -> int:
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | _SAFE, PRIVATE)
+    try:
+        hand_over(descriptor, lock.parent)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _try_lock(descriptor: int) -> bool:

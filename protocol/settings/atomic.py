@@ -26,7 +26,9 @@ _STALE = 60.0
 """Seconds after which a temporary file belongs to no living process: each lives for milliseconds."""
 
 
-def replace_file(path: Path, content: bytes, *, mode: int = PUBLIC, keep_mode: bool = True) -> None:
+def replace_file(
+    path: Path, content: bytes, *, mode: int = PUBLIC, keep_mode: bool = True, flush: bool = True
+) -> None:
     """Write a file in place of the one that is there, if any.
 
     Where `path` is a symbolic link, the file that it names is replaced and the link stays.
@@ -38,6 +40,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = PUBLIC, keep_mode: b
             where a file has those of its folder.
         keep_mode: False gives `mode` to a file that did exist, too: a new secret must not become
             readable because the old one was.
+        flush: False for what need not outlive the machine's power, and is written often.
 
     Raises:
         OSError: the folder is missing or cannot be written, or the disk is full; nothing changed.
@@ -46,13 +49,14 @@ def replace_file(path: Path, content: bytes, *, mode: int = PUBLIC, keep_mode: b
     if keep_mode:
         with contextlib.suppress(FileNotFoundError):
             mode = stat.S_IMODE(target.stat().st_mode)
-    temporary = _write_temporary(target, content, mode)
+    temporary = _write_temporary(target, content, mode, flush=flush)
     try:
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush_folder(target.parent)
+    if flush:
+        _flush_folder(target.parent)
 
 
 def create_file(path: Path, content: bytes, *, mode: int) -> bool:
@@ -108,7 +112,7 @@ def hand_over(descriptor: int, like: Path) -> None:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
-def _write_temporary(path: Path, content: bytes, mode: int) -> Path:
+def _write_temporary(path: Path, content: bytes, mode: int, *, flush: bool = True) -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_MARK}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, PRIVATE)
@@ -119,7 +123,8 @@ def _write_temporary(path: Path, content: bytes, mode: int) -> Path:
             if hasattr(os, "fchmod"):
                 hand_over(descriptor, path if path.exists() else path.parent)
                 os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
+            if flush:
+                os.fsync(descriptor)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
