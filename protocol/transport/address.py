@@ -17,12 +17,20 @@ DEFAULT_PORT: Final = 19813
 
 _HOST = re.compile(r"[\w.-]+", re.ASCII)
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
+_PASSWORD = re.compile(r":[^/]*@")
+"""Between a user name and the host, as other protocols have it."""
 
 
 class AddressError(ValueError):
-    """A text is not a server's address; it says what is wrong and shows the form."""
+    """A text is not a server's address; it says what is wrong and shows the form.
+
+    Attributes:
+        text: what was given, without a password that may stand in it.
+        finding: what is wrong.
+    """
 
     def __init__(self, text: str, finding: str) -> None:
+        text = _PASSWORD.sub(":…@", text)
         super().__init__(
             f"{text!r} is not a server's address: {finding}. Examples: orders.example, "
             f"orders.example:{DEFAULT_PORT}, [::1]:{DEFAULT_PORT}, {SCHEME}://orders.example/"

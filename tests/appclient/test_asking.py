@@ -40,11 +40,12 @@ from tests.appclient.tls_server import (
     tls_server,
     trusting,
 )
+from tests.secrecy.canaries import canary
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 SEEN = datetime(2026, 1, 31, 9, tzinfo=UTC)
-SECRETS = {"password": "canary"}
+SECRETS = {"password": canary("password before the question")}
 
 each_version = pytest.mark.parametrize("version", VERSIONS)
 

@@ -25,8 +25,9 @@ from appclient import connect
 from protocol.certs import MissingFile, PassphraseNeeded, ServerKeyInClientResources, WrongPassphrase
 from protocol.settings import Settings, TlsSettings
 from tests.appclient.tls_server import SETTINGS, VERSIONS, context_of, issue, tls_server, trusting
+from tests.secrecy.canaries import canary
 
-PASSPHRASE = "canary-passphrase"
+PASSPHRASE = canary("passphrase of a client's key")
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_nobody_is_asked_for_it_not_even_on_a_terminal(
 async def test_a_wrong_or_missing_passphrase_is_an_error_of_its_own_without_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resources: Path
 ) -> None:
-    monkeypatch.setenv("DESK_PASSPHRASE", "canary-wrong")
+    monkeypatch.setenv("DESK_PASSPHRASE", canary("wrong passphrase of a client's key"))
     settings = with_tls(TlsSettings(passphrase_variable="DESK_PASSPHRASE"))
     with pytest.raises(WrongPassphrase) as caught:
         async with connect("localhost:1", resources=resources, settings=settings):

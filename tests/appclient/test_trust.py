@@ -37,11 +37,12 @@ from tests.appclient.tls_server import (
     trusting,
 )
 from tests.judging import leave_out_openssl
+from tests.secrecy.canaries import canary
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 SEEN = datetime(2026, 1, 31, 9, tzinfo=UTC)
-SECRETS = {"password": "canary"}
+SECRETS = {"password": canary("password for an unknown server")}
 OTHER_PIN = "sha256:" + "0" * 64
 
 each_version = pytest.mark.parametrize("version", VERSIONS)

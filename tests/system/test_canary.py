@@ -10,6 +10,7 @@ import trio
 from appclient import Client, Refused
 from protocol import Blob, Stream
 from protocol.peer import CallError
+from tests.secrecy.canaries import canary
 from tests.system.application import Desk, Note, Rejected
 from tests.system.processes import client_of, serving
 from tests.system.relay import open_relay
@@ -20,6 +21,9 @@ WORDS = (
     "wrong-password", "extra-credential", "after-reconnect",
 )  # fmt: skip
 TOLD = {word: f"canary:{word}:{number * 7919:06}" for number, word in enumerate(WORDS)}
+TOLD |= {
+    word: canary(word) for word in ("password", "wrong-password", "extra-credential")
+}  # no log may have these
 CANARIES = (*TOLD.values(), "Desk.canary_of_method", "desk.rejected")
 
 

@@ -19,6 +19,7 @@ from appserver.status_file import LOCK_FILE, STATUS_FILE
 from protocol.certs import describe_resources
 from tests.appserver.cli.processes import command, run_command
 from tests.appserver.pairs import Issuer, put
+from tests.secrecy.canaries import canary
 from tests.system.processes import client_of, serving
 
 signals = pytest.mark.skipif(
@@ -164,14 +165,15 @@ async def test_a_server_whose_status_cannot_be_written_serves_all_the_same(tmp_p
 
 
 async def test_no_secret_of_the_server_is_in_its_status(tmp_path: Path) -> None:
+    known = {"user": "planted-user", "password": canary("password of a session")}
     with trio.fail_after(45):
         async with (
-            serving(tmp_path, extra={"DESK_PASSWORD": "planted-password"}) as server,
-            client_of(server, credentials={"user": "planted-user", "password": "planted-password"}),
+            serving(tmp_path, extra={"DESK_PASSWORD": known["password"]}) as server,
+            client_of(server, credentials=known),
         ):
             await told(tmp_path, lambda facts: facts["sessions"] == 1 and read_back(facts))
             content = (tmp_path / STATUS_FILE).read_bytes()
-    assert b"planted" not in content
+    assert not [word for word in known.values() if word.encode() in content]
     for key in (tmp_path / "Resources").rglob("*key.pem"):
         for line in key.read_bytes().splitlines():
             assert line not in content

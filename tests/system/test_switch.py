@@ -10,11 +10,12 @@ import trio
 
 from appclient import EncryptionDowngrade, connect
 from protocol.transport import Address, EncryptionRequired, ServerNotEncrypted
+from tests.secrecy.canaries import canary
 from tests.system.application import Desk
 from tests.system.processes import client_resources, client_settings, serving
 from tests.system.relay import open_relay
 
-SECRETS = {"user": "canary-user", "password": "canary-password"}
+SECRETS = {"user": "canary-user", "password": canary("password beside the switch")}
 SWITCH = "client_server.encrypt"
 
 

@@ -19,6 +19,7 @@ from appserver.cli.entry import main
 from protocol.certs import ensure_server_identity, open_server_identity
 from protocol.certs.keys import load_private_key
 from tests.appserver.cli.processes import command, environment, run_command
+from tests.secrecy.canaries import canary
 
 Output = pytest.CaptureFixture[str]
 
@@ -77,10 +78,10 @@ def test_a_key_is_encrypted_with_the_passphrase_that_the_settings_name(
     (folder / "settings.toml").write_text('[tls]\npassphrase_variable = "DESK_SECRET"\n')
     assert "DESK_SECRET" in give(capsys, "keypair", status=1)
     assert not (folder / "Resources").exists()
-    monkeypatch.setenv("DESK_SECRET", "canary-secret")
+    monkeypatch.setenv("DESK_SECRET", canary("passphrase in a variable"))
     assert "key.pem, encrypted" in (out := give(capsys, "keypair", "--rsa"))
     assert "canary" not in out
-    load_private_key(folder / "Resources" / "key.pem", passphrase=b"canary-secret")
+    load_private_key(folder / "Resources" / "key.pem", passphrase=canary("passphrase in a variable").encode())
     give(capsys, "request", "--name", "a.example")
 
 
@@ -149,11 +150,15 @@ def test_pkcs12_is_imported_with_the_passphrase_of_a_file(started: Path, capsys:
     made = ensure_server_identity(other)
     key, certificate = load_private_key(other / "key.pem"), made.chain[0]
     packed = pkcs12.serialize_key_and_certificates(
-        b"", key, x509.load_der_x509_certificate(certificate), None, BestAvailableEncryption(b"canary-1")
+        b"",
+        key,
+        x509.load_der_x509_certificate(certificate),
+        None,
+        BestAvailableEncryption(canary("passphrase in a file").encode()),
     )
     (started / "server.p12").write_bytes(packed)
     assert "passphrase" in give(capsys, "import", "server.p12", status=1)
-    (started / "secret").write_text("canary-1\n")
+    (started / "secret").write_text(f"{canary('passphrase in a file')}\n")
     (started / "secret").chmod(0o600)
     out = give(capsys, "import", "server.p12", "--passphrase-file", "secret")
     assert "canary" not in out
@@ -224,7 +229,7 @@ def test_a_passphrase_that_is_asked_for_is_not_shown(started: Path) -> None:
             # What is typed before the question is thrown away: the terminal is made silent first.
             assert process.stderr is not None
             asked = os.read(process.stderr.fileno(), 1000)
-            os.write(ours, b"canary-typed\n")
+            os.write(ours, f"{canary('typed passphrase')}\n".encode())
             out, err = process.communicate(timeout=30)
         finally:
             process.kill()

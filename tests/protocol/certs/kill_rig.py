@@ -31,9 +31,10 @@ from protocol.certs import (
     renew_server_certificate,
     write_request,
 )
+from tests.secrecy.canaries import canary
 
 CALLS = ("open", "link", "unlink", "replace", "rename", "fsync", "mkdir", "fchmod", "fchown")
-PASSPHRASE = b"passphrase"
+PASSPHRASE = canary("passphrase of a command that is killed").encode()
 
 NEW_KEY = ("install a new key", "import", "renew --new-key")
 """Changes after which another key serves."""

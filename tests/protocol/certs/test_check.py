@@ -20,6 +20,7 @@ from protocol.certs import (
 )
 from protocol.certs.errors import ResourcesError
 from tests.protocol.certs.test_resources_matrix import Desk, Fault, faults_of_any_file
+from tests.secrecy.canaries import canary
 
 Bytes = Callable[..., bytes]
 Fill = Callable[..., Path]
@@ -59,7 +60,7 @@ FAULTS = [
     Fault("key.pem: weak", lambda d: d.put("key.pem", d.key("short")), "key.pem", errors.WeakKey, "1024"),
     Fault(
         "key.pem: encrypted",
-        lambda d: d.put("key.pem", d.key(passphrase=b"canary-client")),
+        lambda d: d.put("key.pem", d.key(passphrase=canary("passphrase nobody was told").encode())),
         "key.pem",
         errors.PassphraseNeeded,
         "encrypted",

@@ -22,6 +22,7 @@ from protocol.certs import ensure_server_identity, errors, open_server_identity
 from protocol.certs.keys import load_private_key
 from protocol.certs.names import machine_names
 from protocol.settings import atomic
+from tests.secrecy.canaries import canary
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 FILES = ["authority/ca-key.pem", "authority/ca.pem", "key.pem", "cert.pem", "dhparams.pem"]
@@ -180,11 +181,11 @@ def test_two_starts_at_once_end_with_one_set(folder: Path) -> None:
 def test_a_key_that_waits_for_its_certificate_is_used_and_kept(
     fill: Callable[..., Path], key: Callable[..., bytes]
 ) -> None:
-    resources = fill(key=key(passphrase=b"secret-1"))
+    resources = fill(key=key(passphrase=canary("passphrase at a first start").encode()))
     with pytest.raises(errors.PassphraseNeeded):
         ensure_server_identity(resources)
     assert not (resources / "cert.pem").exists()
-    ensure_server_identity(resources, passphrase=b"secret-1")
+    ensure_server_identity(resources, passphrase=canary("passphrase at a first start").encode())
     assert b"ENCRYPTED" in (resources / "key.pem").read_bytes()
 
 

@@ -21,13 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from protocol.certs import errors, import_pkcs12, open_server_identity
 from tests.protocol.certs.conftest import Authority, PrivateKey
+from tests.secrecy.canaries import canary
 
 Bytes = Callable[..., bytes]
 Fill = Callable[..., Path]
 Pack = Callable[..., Path]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-SECRET = b"canary-p12-passphrase"
+SECRET = canary("passphrase of a PKCS#12 file").encode()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from protocol.certs import (
 )
 from protocol.certs.keys import load_private_key
 from protocol.settings import TlsSettings
+from tests.secrecy.canaries import canary
 
 Bytes = Callable[..., bytes]
 Fill = Callable[..., Path]
@@ -46,11 +47,12 @@ def test_a_key_is_made_in_a_folder_of_its_own(tmp_path: Path) -> None:
 
 
 def test_rsa_and_a_passphrase_on_request(tmp_path: Path) -> None:
-    made = make_key_pair(tmp_path / "Resources", key_type="rsa3072", passphrase=b"secret-1")
+    passphrase = canary("passphrase of a new key").encode()
+    made = make_key_pair(tmp_path / "Resources", key_type="rsa3072", passphrase=passphrase)
     assert made.encrypted
     with pytest.raises(errors.PassphraseNeeded):
         load_private_key(made.file)
-    key = load_private_key(made.file, passphrase=b"secret-1")
+    key = load_private_key(made.file, passphrase=passphrase)
     assert isinstance(key, rsa.RSAPrivateKey)
     assert key.key_size == 3072
 

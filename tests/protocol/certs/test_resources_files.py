@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from protocol.certs import errors, open_server_identity
+from tests.secrecy.canaries import canary
 
-PASSPHRASE = b"canary-passphrase-3f1"
+PASSPHRASE = canary("passphrase of a server's key").encode()
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits or links")
 
@@ -63,7 +64,7 @@ def test_a_passphrase_opens_the_key_and_a_wrong_one_does_not(
     identity = open_server_identity(resources, passphrase=PASSPHRASE)
     assert "key" not in repr(identity).replace("key_file", "").replace("key.pem", "")
     with pytest.raises(errors.WrongPassphrase) as caught:
-        open_server_identity(resources, passphrase=b"canary-wrong")
+        open_server_identity(resources, passphrase=canary("wrong passphrase of a server's key").encode())
     assert caught.value.file == resources / "key.pem"
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -20,9 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from protocol.certs import check_server_resources, errors, open_server_identity
 from protocol.certs.errors import ResourcesError
+from tests.secrecy.canaries import canary
 
 NOW = datetime.now(UTC)
-PASSPHRASE = b"canary-passphrase-3f1"
+PASSPHRASE = canary("passphrase of a key in the matrix").encode()
 DAY = timedelta(days=1)
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 
