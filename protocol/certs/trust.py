@@ -15,6 +15,7 @@ import attrs
 
 from protocol.certs import errors
 from protocol.certs.certificates import (
+    check_strength,
     check_times,
     encode_certificate,
     key_fingerprint,
@@ -28,6 +29,7 @@ from protocol.certs.identity import (
     open_client_identity,
     server_key_error,
 )
+from protocol.certs.keys import weakness
 from protocol.certs.pem import check_folder, read_blocks
 from protocol.certs.pins import KNOWN_SERVERS_FILE, KnownServer, read_known_servers, server_key
 
@@ -140,12 +142,15 @@ def load_anchors(path: Path, now: datetime) -> tuple[bytes, ...]:
         The certificates as DER.
 
     Raises:
-        ResourcesError: one of its classes; that of the times where none of them is in its time.
+        ResourcesError: one of its classes; that of the times where none of them is in its time, and of the
+            strength where none that is would be accepted.
     """
     certificates = load_certificates(path)
     usable = [part for part in certificates if part.not_valid_before_utc <= now <= part.not_valid_after_utc]
     if not usable:
         check_times(path, certificates, now)
+    if all(weakness(part.public_key()) for part in usable):
+        check_strength(path, usable)
     return tuple(encode_certificate(certificate) for certificate in certificates)
 
 
