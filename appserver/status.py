@@ -169,6 +169,6 @@ def _look(encryption: Encryption) -> Protection:
         **{field.name: getattr(identity, field.name) for field in attrs.fields(CertificateFacts)},
         file=identity.cert_file,
         certificate_fingerprint=f"sha256:{hashlib.sha256(identity.chain[0]).hexdigest()}",
-        renewal=next_renewal(identity.resources),
+        renewal=next_renewal(identity.resources) if encryption.policy.auto_certificate else None,
     )
     return attrs.evolve(found, certificate=certificate, policy=read_policy(context, identity))

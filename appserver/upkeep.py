@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 import trio
 
 from appserver.reloading import Reloader
-from protocol.certs import ServerIdentity
-from protocol.certs.first_start import RENEW_AT
+from protocol.certs import ServerIdentity, next_renewal
 
 logger = logging.getLogger("appserver.certificates")
 
@@ -23,8 +22,8 @@ WARNINGS = (30, 14, 7, 1)
 async def keep_certificate(reloader: Reloader, *, pause: float = LOOK) -> None:
     """Renew and warn until cancelled.
 
-    A renewal takes the way of every reload: it issues the certificate anew, with the same key, where it is of the
-    server's own authority and due, and finds nothing new where it is somebody else's.
+    A renewal takes the way of every reload, which issues the certificate anew with the same key. It comes before the
+    warnings: they are for a certificate that somebody has to look after.
 
     Args:
         reloader: whose clock is asked.
@@ -35,15 +34,15 @@ async def keep_certificate(reloader: Reloader, *, pause: float = LOOK) -> None:
     while True:
         identity = server.identity
         if identity is not None:
-            if server.settings.tls.auto_certificate and is_due(identity, reloader.now()):
+            if server.settings.tls.auto_certificate and await _is_due(identity, reloader.now()):
                 await reloader.reload(asked=False)
             warnings.tell(server.identity or identity, reloader.now())
         await trio.sleep(pause)
 
 
-def is_due(identity: ServerIdentity, now: datetime) -> bool:
-    """Whether so little of a certificate's life is left that one of the server's own is renewed."""
-    return identity.not_after - now < (identity.not_after - identity.not_before) * RENEW_AT
+async def _is_due(identity: ServerIdentity, now: datetime) -> bool:
+    due = await trio.to_thread.run_sync(next_renewal, identity.resources)
+    return due is not None and now >= due
 
 
 class ExpiryWarnings:

@@ -158,6 +158,8 @@ def file_passphrase(file: Path, source: Path | None, variable: str | None, *, as
 def show(place: Place, file: Path | None) -> Outcome:
     """`certificates show`."""
     described = describe_resources(place.folder) if file is None else describe_file(file)
+    if not place.tls.auto_certificate:
+        described = attrs.evolve(described, renewal=None)
     return Outcome(_data(described), description_lines(described))
 
 

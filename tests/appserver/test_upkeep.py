@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 import trio
 import trio.testing
 
-from appserver import Outcome, Server
+from appserver import Outcome, ReloadReport, Server
 from appserver.encryption import load_encryption
 from appserver.reloading import Reloader
 from appserver.server import run_server
 from appserver.sources import Source
-from appserver.upkeep import ExpiryWarnings, is_due, keep_certificate
+from appserver.upkeep import ExpiryWarnings, keep_certificate
 from protocol.certs import ServerIdentity, open_server_identity
 from protocol.settings import Settings, TlsSettings
 from tests.appserver.pairs import Issuer, new_folders
@@ -79,15 +80,35 @@ def test_another_certificate_begins_anew(resources: Path, caplog: pytest.LogCapt
     assert len(warnings_in(caplog)) == 2
 
 
-async def run_for(folder: Path, *, days: range, tls: TlsSettings) -> tuple[Server, list[str]]:
-    """Let a server's clock go from day to day; the fingerprints that it served, each with its end."""
+class CountingReloader(Reloader):
+    """Counts what it is asked for."""
+
+    count = 0
+
+    async def reload(self, *, asked: bool = True) -> ReloadReport:
+        self.count += 1
+        return await super().reload(asked=asked)
+
+
+async def run_for(
+    folder: Path, *, days: range, tls: TlsSettings, started: Callable[[], object] = lambda: None
+) -> tuple[Server, list[str]]:
+    """Let a server's clock go from day to day; the fingerprints that it served, each with its end.
+
+    Args:
+        folder: its Resources.
+        days: since now.
+        tls: its settings.
+        started: called when it has read its files.
+    """
     settings = Settings(tls=attrs.evolve(tls, names=("localhost",)))
     source = Source(settings, folder)
     encryption = await trio.to_thread.run_sync(load_encryption, settings, folder)
     application, _ = new_desk()
     server = Server(application, settings, identity=encryption.identity, context=encryption.context)
     clock = NOW
-    reloader = server.reloader = Reloader(server, source, now=lambda: clock)
+    reloader = server.reloader = CountingReloader(server, source, now=lambda: clock)
+    started()
     served: list[str] = []
     with trio.fail_after(1e9):
         async with run_server(server) as nursery:
@@ -106,16 +127,16 @@ async def run_for(folder: Path, *, days: range, tls: TlsSettings) -> tuple[Serve
 async def test_the_servers_own_certificate_is_renewed_at_a_third_of_its_life_while_it_runs(
     tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server, served = await run_for(tmp_path / "Resources", days=range(235, 255), tls=TlsSettings())
+    server, served = await run_for(tmp_path / "Resources", days=range(50, 70), tls=TlsSettings())
     assert len(served) == 2
     assert len({one.split()[0] for one in served}) == 1, "the key stays, and so do pins"
-    assert server.encryption.identity == open_server_identity(tmp_path / "Resources", now=NOW + 255 * DAY), (
+    assert server.encryption.identity == open_server_identity(tmp_path / "Resources", now=NOW + 70 * DAY), (
         "what is served is what lies in the folder"
     )
     report = server.statistics().reload
     assert report is not None
     assert report.outcome is Outcome.CHANGED
-    assert report.time - NOW >= 243 * DAY  # the clock may run on while a thread makes the certificate
+    assert report.time - NOW >= 59 * DAY  # the clock may run on while a thread makes the certificate
     assert warnings_in(caplog) == []
 
 
@@ -131,9 +152,29 @@ async def test_somebody_elses_certificate_is_warned_about_and_left_alone(
     assert server.statistics().reload is None, "a look that finds nothing is no reload"
 
 
-def test_due_is_a_third_of_the_life(resources: Path) -> None:
-    identity = attrs.evolve(
-        identity_until(resources, NOW + 50 * DAY), not_before=NOW, not_after=NOW + 90 * DAY
-    )
-    assert not is_due(identity, NOW + 59 * DAY)
-    assert is_due(identity, NOW + 61 * DAY)
+async def test_somebody_elses_certificate_is_not_read_anew_in_its_last_third(
+    resources: Path, patient_clock: trio.testing.MockClock
+) -> None:
+    """Only what `next_renewal` says is due: a look at the dates alone reloaded every hour, for nothing."""
+    Issuer().pair(end=NOW + 20 * DAY).put(resources)
+    server, _ = await run_for(resources, days=range(18), tls=TlsSettings())
+    assert isinstance(server.reloader, CountingReloader)
+    assert server.reloader.count == 0
+
+
+async def test_years_of_renewals_warn_of_nothing(
+    tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, served = await run_for(tmp_path / "Resources", days=range(400), tls=TlsSettings())
+    assert len(served) == 7
+    assert warnings_in(caplog) == []
+
+
+async def test_one_of_its_own_that_cannot_be_renewed_is_warned_about(
+    tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    resources = tmp_path / "Resources"
+    lost = resources / "authority" / "ca-key.pem"
+    _, served = await run_for(resources, days=range(50, 88), tls=TlsSettings(), started=lost.unlink)
+    assert len(served) == 1
+    assert len(warnings_in(caplog)) == 3

@@ -29,10 +29,6 @@ _OTHER_PEOPLES = (
 _PUBLIC = "it is about authorities on the internet, and this one is the server's own"
 
 EXCEPTIONS = {
-    ("sslyze", "modern", "maximum_certificate_lifespan"): (
-        "90 days are for certificates that an ACME client renews; this one is renewed with the same key, and "
-        "clients pin it or trust the server's own authority"
-    ),
     ("testssl", "*", "cert_revocation"): f"{_PUBLIC}: a lost key is replaced at the clients, with the pin",
     ("testssl", "*", "DNS_CAArecord"): f"{_PUBLIC}: no record says which of them may issue for localhost",
     ("testssl", "*", "HSTS"): _OTHER_PEOPLES,

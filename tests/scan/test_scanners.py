@@ -60,6 +60,10 @@ def test_sslscan_finds_each_fault(output: str, item: str, text: str) -> None:
     assert read_sslscan(0, output, MODERN) == [Finding("sslscan", item, text)]
 
 
+def test_sslyze_has_its_way_without_exception() -> None:
+    assert not [key for key in EXCEPTIONS if key[0] == "sslyze"]
+
+
 def test_a_scanner_that_did_not_work_is_a_finding() -> None:
     assert read_sslscan(0, "", MODERN)[0].item == "failed"
     assert read_sslscan(1, sslscan_output(*GROUPS), MODERN)[0].item == "failed"

@@ -45,14 +45,14 @@ def test_the_next_renewal_is_when_a_start_renews_and_not_a_second_before(folder:
     renewed = ensure_server_identity(folder, now=due + second)
     assert renewed.not_after > first.not_after
     assert renewed.fingerprint == first.fingerprint
-    assert (next_renewal(folder) or due) > due + 200 * DAY
+    assert (next_renewal(folder) or due) > due + 50 * DAY
 
 
 def test_a_certificate_that_ends_with_its_authority_is_not_renewed_over_and_over(folder: Path) -> None:
-    late = NOW + 10 * YEAR - 100 * DAY
+    late = NOW + 10 * YEAR - 50 * DAY
     last = ensure_server_identity(folder, now=late)
     assert next_renewal(folder) is None
-    assert ensure_server_identity(folder, now=late + 90 * DAY) == last
+    assert ensure_server_identity(folder, now=late + 45 * DAY) == last
     (folder / "cert.pem").unlink()
     with pytest.raises(errors.ExpiredCertificate, match="private authority expired"):
         ensure_server_identity(folder, now=NOW + 11 * YEAR)
@@ -131,7 +131,7 @@ def test_a_description_tells_what_openssl_and_a_pin_show(folder: Path) -> None:
     identity = open_server_identity(folder)
     assert described.fingerprint == identity.fingerprint
     assert described.key == "P-256"
-    assert described.days_left == 365
+    assert described.days_left == 89
     assert described.renewal == next_renewal(folder)
     assert len(described.chain) == 2
     assert not described.key_waits
