@@ -82,6 +82,11 @@ def test_the_pages_tables_are_read() -> None:
     assert len(table(SETTINGS, "key")) == len(ROWS)
 
 
+@pytest.mark.parametrize("key", all_options())
+def test_each_default_has_its_reason_on_the_page_of_reasons(key: str) -> None:
+    assert f"`{key}" in (ROOT / "docs" / "explain" / "defaults.md").read_text("utf-8")
+
+
 CLIENT = ROOT / "docs" / "client.md"
 TLS = ROOT / "docs" / "tls.md"
 
