@@ -83,7 +83,6 @@ from protocol.certs.pins import (
     note_server,
     parse_pin,
     read_known_servers,
-    remember_server,
 )
 from protocol.certs.proof import prove_server_context
 from protocol.certs.renewal import next_renewal, renew_server_certificate
@@ -185,7 +184,6 @@ __all__ = [
     "prove_server_context",
     "read_known_servers",
     "read_passphrase",
-    "remember_server",
     "renew_server_certificate",
     "server_context",
     "server_resources_folder",

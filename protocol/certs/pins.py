@@ -100,24 +100,6 @@ def read_known_servers(path: Path) -> Mapping[str, KnownServer]:
         ) from error
 
 
-def remember_server(path: Path, host: str, port: int, server: KnownServer) -> None:
-    """Write a server into `known_servers.toml`, in place of what was known of it.
-
-    Args:
-        path: the file; made where there is none.
-        host: the server's host name or address.
-        port: its port.
-        server: what to remember.
-
-    Raises:
-        ResourcesError: the present file cannot be read or understood.
-        OSError: it cannot be written; it is as before.
-    """
-    with locked(path):
-        servers = {**read_known_servers(path), server_key(host, port): server}
-        replace_file(path, _to_toml(servers).encode(), mode=PRIVATE)
-
-
 def note_server(
     path: Path, host: str, port: int, *, pin: str | None = None, now: datetime | None = None
 ) -> KnownServer:
@@ -156,7 +138,7 @@ def forget_server(path: Path, host: str, port: int) -> bool:
         Whether it was there.
 
     Raises:
-        ResourcesError: as `remember_server`.
+        ResourcesError: as `note_server`.
         OSError: likewise.
     """
     if server_key(host, port) not in read_known_servers(path):

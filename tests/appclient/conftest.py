@@ -37,3 +37,10 @@ def system_trusts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SystemTrus
         monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
 
     return exchange
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A client's empty Resources folder."""
+    (tmp_path / "client").mkdir()
+    return tmp_path / "client"

@@ -26,8 +26,8 @@ from protocol.certs import (
     KnownServer,
     UnknownAuthority,
     UnwritableKnownServers,
+    note_server,
     read_known_servers,
-    remember_server,
 )
 from tests.appclient.conftest import SystemTrusts
 from tests.appclient.tls_server import (
@@ -72,13 +72,6 @@ class Person:
 def system(system_trusts: SystemTrusts, stranger: trustme.CA) -> None:
     """The operating system trusts none of these servers."""
     system_trusts(stranger)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A client's empty Resources folder."""
-    (tmp_path / "client").mkdir()
-    return tmp_path / "client"
 
 
 async def ask(server: TlsServer, folder: Path | None, person: Callable[..., bool | Awaitable[bool]]) -> None:
@@ -182,8 +175,8 @@ async def test_a_key_that_changes_between_the_look_and_the_connection_is_a_chang
 async def test_a_changed_key_is_never_asked_about(folder: Path, authority: trustme.CA, version: str) -> None:
     person = Person(True)
     async with tls_server(context_of(issue(authority), version)) as server:
-        pinned = KnownServer("sha256:" + "0" * 64, SEEN)
-        remember_server(folder / "known_servers.toml", "localhost", server.port, pinned)
+        file, pin = folder / "known_servers.toml", "sha256:" + "0" * 64
+        pinned = note_server(file, "localhost", server.port, pin=pin, now=SEEN)
         with pytest.raises(ChangedServerKey, match="since 2026-01-31 09:00 UTC"):
             await ask(server, folder, person)
         assert known(folder, server) == pinned
@@ -211,8 +204,7 @@ async def test_a_server_that_was_met_before_is_said_to_be_and_keeps_its_date(
 ) -> None:
     person = Person(True)
     async with tls_server(context_of(issue(authority, "elsewhere.example"), "1.3")) as server:
-        met = KnownServer(None, SEEN)
-        remember_server(folder / "known_servers.toml", "localhost", server.port, met)
+        note_server(folder / "known_servers.toml", "localhost", server.port, now=SEEN)
         await ask(server, folder, person)
         stored = known(folder, server)
     (facts,) = person.asked

@@ -19,7 +19,7 @@ SEEN = KnownServer(None, datetime(2026, 1, 1, tzinfo=UTC))
 def test_clients_that_remember_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "known_servers.toml"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda port: pins.remember_server(path, "host", port, SEEN), range(1, 33)))
+        list(pool.map(lambda port: pins.note_server(path, "host", port), range(1, 33)))
     assert len(pins.read_known_servers(path)) == 32
 
 
@@ -29,8 +29,8 @@ def test_a_lock_that_is_kept_is_not_waited_for_without_end(
     monkeypatch.setattr(locking, "_WAIT", 0.05)
     path = tmp_path / "known_servers.toml"
     with locking.locked(path), pytest.raises(TimeoutError, match="locked"):
-        pins.remember_server(path, "host", 1, SEEN)
-    pins.remember_server(path, "host", 1, SEEN)
+        pins.note_server(path, "host", 1)
+    pins.note_server(path, "host", 1)
     assert len(pins.read_known_servers(path)) == 1
 
 
@@ -77,7 +77,7 @@ def test_of_processes_that_store_at_once_the_first_is_believed_by_all_and_nothin
 def test_noting_a_server_keeps_its_pin_and_its_first_date(tmp_path: Path) -> None:
     path = tmp_path / "known_servers.toml"
     first, second = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-    pins.remember_server(path, "host", 1, SEEN)
+    pins.note_server(path, "host", 1, now=SEEN.first_seen)
     assert pins.note_server(path, "host", 1, pin=first) == KnownServer(first, SEEN.first_seen)
     assert pins.note_server(path, "host", 1, pin=second).pin == first
     assert pins.note_server(path, "host", 1) == KnownServer(first, SEEN.first_seen)
@@ -86,6 +86,7 @@ def test_noting_a_server_keeps_its_pin_and_its_first_date(tmp_path: Path) -> Non
 
 def test_a_server_once_met_in_plain_text_counts_as_encrypted_when_it_is_met_so(tmp_path: Path) -> None:
     path = tmp_path / "known_servers.toml"
-    pins.remember_server(path, "host", 1, KnownServer(None, SEEN.first_seen, encrypted=False))
+    path.write_text('["host:1"]\nfirst_seen = 2026-01-01T00:00:00Z\nencrypted = false\n')
+    assert not pins.read_known_servers(path)["host:1"].encrypted
     pins.note_server(path, "host", 1)
     assert pins.read_known_servers(path)["host:1"].encrypted

@@ -16,14 +16,13 @@ from appclient import ConnectionState, ServerFacts, connect
 from protocol.certs import (
     ChangedServerKey,
     ExpiredServerCertificate,
-    KnownServer,
     PeerError,
     PinMismatch,
     ServerCertificateNotYetValid,
     UnknownAuthority,
     WrongServerName,
+    note_server,
     read_known_servers,
-    remember_server,
     system_store,
 )
 from tests.appclient.conftest import SystemTrusts
@@ -128,8 +127,7 @@ async def test_each_server_that_is_not_the_right_one_is_refused_by_name_and_told
         trusting(folder, authority if case.anchor == "right" else stranger)
     async with tls_server(context_of(certificate, version)) as server:
         if case.known is not None:
-            known = KnownServer(case.known, SEEN)
-            remember_server(folder / "known_servers.toml", "localhost", server.port, known)
+            note_server(folder / "known_servers.toml", "localhost", server.port, pin=case.known, now=SEEN)
         pin = fingerprint_of(certificate) if case.pin == "right" else case.pin
         address = attrs.evolve(server.address, pin=pin)
         with pytest.raises(PeerError) as caught:
@@ -229,11 +227,11 @@ async def test_what_is_known_of_a_server_stays_when_it_is_met_again(
     certificate = issue(authority)
     folder = trusting(tmp_path / "client", authority)
     async with tls_server(context_of(certificate, "1.3")) as server:
-        known = KnownServer(fingerprint_of(certificate), SEEN)
-        remember_server(folder / "known_servers.toml", "localhost", server.port, known)
+        file, pin = folder / "known_servers.toml", fingerprint_of(certificate)
+        known = note_server(file, "localhost", server.port, pin=pin, now=SEEN)
         async with connect(server.address, resources=folder, settings=SETTINGS):
             pass
-        assert read_known_servers(folder / "known_servers.toml")[f"localhost:{server.port}"] == known
+        assert read_known_servers(file)[f"localhost:{server.port}"] == known
 
 
 async def test_nobody_is_asked_while_a_client_comes_back(

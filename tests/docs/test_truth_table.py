@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import trio
 
 from appclient import CONNECT_ERRORS, connect
 from appserver import Application, open_server
-from protocol.certs import KnownServer, remember_server
+from protocol.certs import note_server
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import Address
 from tests.docs.pages import ROOT, table
@@ -45,8 +44,7 @@ async def test_a_cell_is_as_written(client: str, encrypted: bool, tmp_path: Path
         folder = tmp_path / "client"
         folder.mkdir()
         if "seen" in client:
-            seen = KnownServer(None, datetime.now(UTC))
-            remember_server(folder / "known_servers.toml", address.host, address.port, seen)
+            note_server(folder / "known_servers.toml", address.host, address.port)
         outcome = await _try(address, folder, encrypts)
     expected = re.findall(r"`(\w+)`", cell)
     if expected:

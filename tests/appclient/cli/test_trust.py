@@ -20,7 +20,7 @@ import trustme
 from appclient import EncryptionDowngrade, connect
 from appclient.bridge.portal import Portal
 from appclient.cli.entry import main
-from protocol.certs import KnownServer, read_known_servers, remember_server
+from protocol.certs import note_server, read_known_servers
 from protocol.settings import ClientServerSettings
 from tests.appclient.tls_server import (
     SETTINGS,
@@ -57,12 +57,6 @@ def serving(certificate: trustme.LeafCert, version: str = "1.3") -> Iterator[Tls
         portal.start(serve)
         assert ready.wait(10)
         yield started[0]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "client").mkdir()
-    return tmp_path / "client"
 
 
 @pytest.fixture
@@ -191,7 +185,7 @@ def test_a_changed_key_is_told_with_its_date_and_replaced_by_nothing_but_forgett
     fingerprint = fingerprint_of(certificate)
     with serving(certificate) as server:
         path = folder / "known_servers.toml"
-        remember_server(path, "localhost", server.port, KnownServer(OTHER_PIN, SEEN))
+        note_server(path, "localhost", server.port, pin=OTHER_PIN, now=SEEN)
         for words in ((), ("--fingerprint", fingerprint)):
             status, out, err = run(server.address.location, *words)
             assert (status, out) == (1, "")
@@ -221,8 +215,8 @@ def test_anchors_count_beside_the_key(
 def test_known_servers_are_listed_and_forgotten(folder: Path, run: Run) -> None:
     assert run("--list")[:2] == (0, f"no servers are known in {folder / 'known_servers.toml'}\n")
     path = folder / "known_servers.toml"
-    remember_server(path, "b.example", 1, KnownServer(OTHER_PIN, SEEN))
-    remember_server(path, "a.example", 2, KnownServer(None, SEEN))
+    note_server(path, "b.example", 1, pin=OTHER_PIN, now=SEEN)
+    note_server(path, "a.example", 2, now=SEEN)
     status, out, _ = run("--list")
     assert status == 0
     assert out.splitlines() == [
@@ -254,7 +248,7 @@ def test_forgetting_lets_a_client_talk_in_plain_text_to_a_server_that_was_encryp
                 pass
         return caught.value
 
-    remember_server(folder / "known_servers.toml", "localhost", 1, KnownServer(None, SEEN))
+    note_server(folder / "known_servers.toml", "localhost", 1, now=SEEN)
     error = trio.run(refusal)
     assert isinstance(error, EncryptionDowngrade)
     assert f"appclient trust --forget localhost:1 --resources {folder}" in str(error)

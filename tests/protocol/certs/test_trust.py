@@ -22,10 +22,10 @@ from protocol.certs import (
     forget_server,
     is_named,
     load_trust,
+    note_server,
     parse_pin,
     read_known_servers,
     read_passphrase,
-    remember_server,
     server_resources_folder,
     spki_fingerprint,
 )
@@ -129,7 +129,7 @@ def test_the_key_of_a_pinned_server_is_recognised_without_its_certificate(
     fill: Fill, key: Bytes, fingerprint: str
 ) -> None:
     folder = fill("client", key=key())
-    remember_server(folder / "known_servers.toml", "host", 1, KnownServer(fingerprint, NOW))
+    note_server(folder / "known_servers.toml", "host", 1, pin=fingerprint)
     with pytest.raises(errors.ServerKeyInClientResources):
         load_trust(folder)
 
@@ -157,12 +157,12 @@ def test_what_is_no_pin_is_refused(text: str) -> None:
 
 def test_servers_are_remembered_found_and_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "known_servers.toml"
-    remember_server(path, "Host.Example.", 19813, KnownServer(PIN, NOW))
-    remember_server(path, "::1", 5, KnownServer(None, NOW, encrypted=False))
-    remember_server(path, "10.0.0.1", 5, KnownServer(PIN, NOW))
+    note_server(path, "Host.Example.", 19813, pin=PIN, now=NOW)
+    note_server(path, "::1", 5, now=NOW)
+    note_server(path, "10.0.0.1", 5, pin=PIN, now=NOW)
     trust = load_trust(tmp_path)
     assert trust.find_server("host.example", 19813) == KnownServer(PIN, NOW)
-    assert trust.find_server("::1", 5) == KnownServer(None, NOW, encrypted=False)
+    assert trust.find_server("::1", 5) == KnownServer(None, NOW)
     assert trust.find_server("host.example", 1) is None
     assert '["host.example:19813"]' in path.read_text()
     assert '["[::1]:5"]' in path.read_text()
@@ -174,7 +174,7 @@ def test_servers_are_remembered_found_and_forgotten(tmp_path: Path) -> None:
 @posix
 def test_known_servers_are_private(tmp_path: Path) -> None:
     path = tmp_path / "known_servers.toml"
-    remember_server(path, "a", 1, KnownServer(PIN, NOW))
+    note_server(path, "a", 1, pin=PIN)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -196,7 +196,7 @@ def test_damaged_known_servers_are_never_taken_for_none(fill: Fill, text: str) -
     with pytest.raises(errors.DamagedKnownServers, match="cannot be understood"):
         load_trust(folder)
     with pytest.raises(errors.DamagedKnownServers):
-        remember_server(folder / "known_servers.toml", "b", 1, KnownServer(PIN, NOW))
+        note_server(folder / "known_servers.toml", "b", 1, pin=PIN)
     assert (folder / "known_servers.toml").read_text() == text
 
 
