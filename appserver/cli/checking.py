@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +12,11 @@ import attrs
 from appserver.cli.loading import ApplicationNotFound, load_application
 from protocol.certs import (
     CertificatesError,
+    PassphraseNeeded,
     PolicyError,
     ResourcesError,
     ServerIdentity,
-    check_client_resources,
-    check_server_resources,
+    check_resources,
     client_resources_folder,
     ensure_server_identity,
     open_server_identity,
@@ -104,48 +103,50 @@ def _variable(text: str) -> tuple[str, ...]:
 def _check_resources(
     loaded: LoadedSettings, resources: Path | None, problems: list[Problem], notes: list[str]
 ) -> PolicyInForce | None:
+    tls = loaded.settings.tls
     if not loaded.settings.client_server.encrypt:
         notes.append(
             "encryption is off (client_server.encrypt): no certificate is needed, everybody can read along"
         )
         return None
-    policy: PolicyInForce | None = None
-    folder = server_resources_folder(loaded, resources)
+    folder, client = server_resources_folder(loaded, resources), client_resources_folder(loaded)
+    passphrase: bytes | None = None
+    unread: tuple[type[ResourcesError], ...] = ()
     try:
-        policy = _check_server(loaded, folder, problems, notes)
+        passphrase = read_passphrase(tls)
+    except ResourcesError as exc:
+        problems.append(_resources_problem(exc))
+        unread = (PassphraseNeeded,)  # what that comes from is told already
+    in_server = check_resources(folder, None, passphrase=passphrase, makes_missing=tls.auto_certificate)
+    in_client = check_resources(None, client, passphrase=passphrase)
+    problems += [_resources_problem(exc) for exc in in_server if not isinstance(exc, unread)]
+    policy = None if in_server or unread else _try_server(loaded, folder, passphrase, problems, notes)
+    problems += [_resources_problem(exc) for exc in in_client if not isinstance(exc, unread)]
+    if client is not None and not in_client:
+        notes.append(f"client's Resources: {client}")
+    return policy
+
+
+def _try_server(
+    loaded: LoadedSettings, folder: Path, passphrase: bytes | None, problems: list[Problem], notes: list[str]
+) -> PolicyInForce | None:
+    """Make the context that a server would serve with, from files in which nothing was found."""
+    tls = loaded.settings.tls
+    try:
+        if not os.path.lexists(folder / CERT_FILE):
+            notes.append(f"server's Resources: {folder}; a certificate is made there at the first start")
+            with tempfile.TemporaryDirectory() as elsewhere:
+                return _read_policy(ensure_server_identity(Path(elsewhere), key_type=tls.key_type), tls)
+        identity = open_server_identity(folder, passphrase=passphrase)
+        policy = _read_policy(identity, tls)
     except PolicyError as exc:
         problems.append(
             Problem(str(loaded.path), str(exc), f"Change {exc.key}, or take it out for the default")
         )
+        return None
     except CertificatesError as exc:
         problems.append(_resources_problem(exc))
-    client = client_resources_folder(loaded)
-    if client is not None:
-        passphrase = None
-        with contextlib.suppress(ResourcesError):  # told above
-            passphrase = read_passphrase(loaded.settings.tls)
-        found = check_client_resources(client, passphrase=passphrase)
-        problems += [_resources_problem(problem) for problem in found]
-        if not found:
-            notes.append(f"client's Resources: {client}")
-    return policy
-
-
-def _check_server(
-    loaded: LoadedSettings, folder: Path, problems: list[Problem], notes: list[str]
-) -> PolicyInForce | None:
-    tls = loaded.settings.tls
-    passphrase = read_passphrase(tls)
-    if tls.auto_certificate and not os.path.lexists(folder / CERT_FILE):
-        notes.append(f"server's Resources: {folder}; a certificate is made there at the first start")
-        with tempfile.TemporaryDirectory() as elsewhere:
-            return _read_policy(ensure_server_identity(Path(elsewhere), key_type=tls.key_type), tls)
-    found = check_server_resources(folder, passphrase=passphrase)
-    if found:
-        problems += (_resources_problem(problem) for problem in found)
         return None
-    identity = open_server_identity(folder, passphrase=passphrase)
-    policy = _read_policy(identity, tls)
     names = ", ".join(identity.names)
     notes.append(f"server's Resources: {folder}; certificate for {names} until {identity.not_after:%Y-%m-%d}")
     return policy

@@ -12,7 +12,9 @@ import pytest
 from appserver.cli import settings_commands
 from appserver.cli.entry import main
 from appserver.cli.new_application import make_application
+from protocol.certs import ensure_server_identity
 from protocol.certs.groups import wanted_groups
+from protocol.certs.keys import encode_private_key, load_private_key
 from tests.appserver.cli.processes import command, run_command, running
 
 Output = pytest.CaptureFixture[str]
@@ -160,6 +162,31 @@ def test_check_looks_into_both_resources_folders(folder: Path) -> None:
     for name in ("Resources/key.pem", "Resources/cert.pem", "client/Resources/ca.pem"):
         assert f"problem  {folder / name}: " in result.stdout
     assert "3 problems" in result.stdout
+
+
+def test_both_checks_find_the_same_in_the_folders(folder: Path) -> None:
+    """Also what no start would stumble over: a key that waits, and the server's own authority."""
+    ensure_server_identity(folder / "Resources")
+    (folder / "Resources" / "next-key.pem").write_text("x")
+    (folder / "Resources" / "authority" / "ca.pem").write_text("x")
+    (folder / "client" / "Resources" / "known_servers.toml").write_text("[")
+    found = [
+        [(problem["file"], problem["finding"]) for problem in json.loads(result.stdout)["problems"]]
+        for words in (("check",), ("certificates", "check"))
+        if (result := run_command(command("appserver", *words, "--json"), cwd=folder)).returncode == 1
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 3
+
+
+def test_a_passphrase_that_cannot_be_read_is_one_problem(folder: Path) -> None:
+    ensure_server_identity(folder / "Resources")
+    pem = encode_private_key(load_private_key(folder / "Resources" / "key.pem"), b"nobody tells")
+    (folder / "Resources" / "key.pem").write_bytes(pem)
+    missing = {"APPSERVER_TLS_PASSPHRASE_FILE": str(folder / "missing")}
+    result = run_command(command("appserver", "check", "--json"), cwd=folder, extra=missing)
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem["file"] == str(folder / "missing")
 
 
 def test_check_finds_a_cipher_list_that_cannot_be(folder: Path) -> None:
