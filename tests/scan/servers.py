@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,8 +14,9 @@ import attrs
 
 from protocol.certs import ensure_server_identity
 from protocol.certs.groups import wanted_groups
+from tests.appserver.cli.processes import read_announcement, started
+from tests.system.processes import environment
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 600.0
 """How long a server may live: the slowest scanner takes two minutes."""
 
@@ -63,44 +61,23 @@ def our_server(name: str, folder: Path) -> Iterator[Scanned]:
         name: of `OURS`.
         folder: to be its working folder, empty.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("APPSERVER_")}
-    environment = {
-        **kept,
-        **OURS[name],
-        "PYTHONPATH": str(ROOT),
-        "DESK_FOLDER": str(folder),
-        "APPSERVER_CLIENT_SERVER_PORT": "0",
-        # A scanner opens hundreds of connections from one address, which the limits are there to refuse.
-        "APPSERVER_LIMITS_PER_SOURCE": "1000",
-        "APPSERVER_LIMITS_CONNECTIONS_BEFORE_AUTHENTICATION": "1000",
-    }
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *(EMBEDDED if name == "embedded" else COMMAND)],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    watchdog = threading.Timer(SECONDS, process.kill)
-    watchdog.start()
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the server did not start: {(folder / 'server.log').read_text()}")
-        port = int(json.loads(line)["listening"][0].rpartition(":")[2])
+    variables = environment(
+        {
+            **OURS[name],
+            "DESK_FOLDER": str(folder),
+            "APPSERVER_CLIENT_SERVER_PORT": "0",
+            # A scanner opens hundreds of connections from one address, which the limits are there to refuse.
+            "APPSERVER_LIMITS_PER_SOURCE": "1000",
+            "APPSERVER_LIMITS_CONNECTIONS_BEFORE_AUTHENTICATION": "1000",
+        }
+    )
+    words = [sys.executable, "-m", *(EMBEDDED if name == "embedded" else COMMAND)]
+    with started(words, folder, variables, seconds=SECONDS) as process:
+        port = int(read_announcement(process, folder)["listening"][0].rpartition(":")[2])
         versions = ("1.3",) if name == "modern" else ("1.2", "1.3")
         list_is_possible = name != "embedded" or hasattr(ssl.SSLContext, "set_groups")
         groups = wanted_groups() if list_is_possible else ("P-256",)
         yield Scanned(name, port, folder / "Resources" / "authority" / "ca.pem", versions, groups)
-    finally:
-        watchdog.cancel()
-        process.kill()
-        with process:
-            pass
 
 
 @contextlib.contextmanager

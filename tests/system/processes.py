@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import trio
 from appclient import Client, connect
 from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
 from protocol.transport import Address
+from tests.appserver.cli.processes import command, read_announcement, started
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 50.0
@@ -34,11 +33,6 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         name: value for name, value in os.environ.items() if not name.startswith(("APPSERVER_", "APPCLIENT_"))
     }
     return {**kept, "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **(extra or {})}
-
-
-def command(package: str, *words: str) -> list[str]:
-    """The command line of `appserver` or `appclient` with this Python."""
-    return [sys.executable, "-m", f"{package}.cli", *words]
 
 
 @attrs.define
@@ -131,39 +125,20 @@ async def serving(
         extra: environment variables.
         settings: as `timeouts_ping=0.5`.
     """
-    variables = {f"APPSERVER_{name.upper()}": str(value) for name, value in settings.items()}
-    with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-            command("appserver", "run", "--json", "tests.system.application"),
-            cwd=folder,
-            env=environment(
-                {
-                    "APPSERVER_CLIENT_SERVER_ENCRYPT": str(encrypt).lower(),
-                    "APPSERVER_CLIENT_SERVER_PORT": str(port),
-                    "APPSERVER_LOG_FORMAT": "json",
-                    "DESK_FOLDER": str(folder),
-                    **variables,
-                    **(extra or {}),
-                }
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    watchdog = threading.Timer(SECONDS, process.kill)
-    watchdog.start()
-    try:
-        assert process.stdout is not None
-        line = await trio.to_thread.run_sync(process.stdout.readline)
-        assert line, (folder / "server.log").read_text()
-        yield ServerProcess(folder, process, json.loads(line))
-    finally:
-        process.kill()
-        process.wait(SECONDS)
-        watchdog.cancel()
-        assert process.stdout is not None
-        process.stdout.close()
+    variables = environment(
+        {
+            "APPSERVER_CLIENT_SERVER_ENCRYPT": str(encrypt).lower(),
+            "APPSERVER_CLIENT_SERVER_PORT": str(port),
+            "APPSERVER_LOG_FORMAT": "json",
+            "DESK_FOLDER": str(folder),
+            **{f"APPSERVER_{name.upper()}": str(value) for name, value in settings.items()},
+            **(extra or {}),
+        }
+    )
+    words = command("appserver", "run", "--json", "tests.system.application")
+    with started(words, folder, variables, seconds=SECONDS) as process:
+        announcement = await trio.to_thread.run_sync(read_announcement, process, folder)
+        yield ServerProcess(folder, process, announcement)
 
 
 def client_settings(*, encrypt: bool = True, timeouts: TimeoutSettings = QUICK) -> Settings:

@@ -31,13 +31,13 @@ from protocol.certs import (
     WrongServerName,
 )
 from protocol.transport import Address
+from tests.appserver.cli.processes import command
 from tests.system.application import Desk
 from tests.system.processes import (
     ServerProcess,
     client_of,
     client_resources,
     client_settings,
-    command,
     environment,
     serving,
 )

@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from protocol.certs import ensure_server_identity, open_server_identity
+from tests.appserver.cli.processes import command
 from tests.system.application import Desk
-from tests.system.processes import client_of, command, environment, serving
+from tests.system.processes import client_of, environment, serving
 
 KILLS = 10
 """Of real processes; `tests/protocol/certs/test_killed_changes.py` kills the same function at each step."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.processes import ROOT, SECONDS, command, environment
+from tests.appserver.cli.processes import command
+from tests.system.processes import ROOT, SECONDS, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

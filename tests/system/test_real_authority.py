@@ -19,8 +19,9 @@ import trio
 from appclient import connect
 from protocol.certs import UnknownAuthority
 from protocol.transport import Address
+from tests.appserver.cli.processes import command
 from tests.system.application import Desk
-from tests.system.processes import ServerProcess, client_settings, command, environment, serving
+from tests.system.processes import ServerProcess, client_settings, environment, serving
 
 SECONDS = 30.0
 EXTENSIONS = """

@@ -11,8 +11,9 @@ import trio
 
 from appclient import ConnectionState, Refused
 from protocol.peer import CallError
+from tests.appserver.cli.processes import command
 from tests.system.application import Desk
-from tests.system.processes import SECONDS, client_of, command, environment, serving
+from tests.system.processes import SECONDS, client_of, environment, serving
 
 CALLS = 50
 

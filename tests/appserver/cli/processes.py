@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import attrs
 
+LOG = "server.log"
+
 SECONDS = 60.0
 """How long any process of a test may live: it is killed then, and the test fails by what is missing."""
 
@@ -76,30 +78,53 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
-    """Run `appserver run` on a free port for as long as the context lasts."""
-    log = folder / "server.log"
-    with log.open("w") as stderr:
+def started(
+    words: list[str], folder: Path, variables: Mapping[str, str], *, seconds: float = SECONDS
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a server for as long as the context lasts; it will say where it listens in a line of its output.
+
+    Args:
+        words: the command line.
+        folder: its working folder; its log goes there, behind what is in it.
+        variables: its environment.
+        seconds: after which it is killed.
+    """
+    with (folder / LOG).open("a") as log:
         process = subprocess.Popen(
-            command("appserver", "run", "--json", *words),
+            words,
             cwd=folder,
-            env=environment({"APPSERVER_CLIENT_SERVER_PORT": "0", **(extra or {})}),
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=log,
             text=True,
         )
-    watchdog = threading.Timer(SECONDS, process.kill)
+    watchdog = threading.Timer(seconds, process.kill)
     watchdog.start()
     try:
-        line = _stdout(process).readline()
-        assert line, log.read_text()
-        yield RunningServer(process, json.loads(line), log)
+        yield process
     finally:
         process.kill()
         process.wait(SECONDS)
-        _stdout(process).close()
         watchdog.cancel()
+        _stdout(process).close()
+
+
+def read_announcement(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+    """Read what a server says when it listens; its log is the error where it does not."""
+    line = _stdout(process).readline()
+    if not line:
+        raise RuntimeError(f"the server did not start: {(folder / LOG).read_text()}")
+    announcement: dict[str, Any] = json.loads(line)
+    return announcement
+
+
+@contextlib.contextmanager
+def running(folder: Path, *words: str, extra: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
+    """Run `appserver run` on a free port for as long as the context lasts."""
+    variables = environment({"APPSERVER_CLIENT_SERVER_PORT": "0", **(extra or {})})
+    with started(command("appserver", "run", "--json", *words), folder, variables) as process:
+        yield RunningServer(process, read_announcement(process, folder), folder / LOG)
 
 
 def _stdout(process: subprocess.Popen[str]) -> IO[str]:
