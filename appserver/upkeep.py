@@ -30,14 +30,25 @@ async def keep_certificate(reloader: Reloader, *, pause: float = LOOK) -> None:
         pause: seconds between two looks.
     """
     warnings = ExpiryWarnings()
-    server = reloader.server
     while True:
-        identity = server.identity
-        if identity is not None:
-            if server.settings.tls.auto_certificate and await _is_due(identity, reloader.now()):
-                await reloader.reload(asked=False)
-            warnings.tell(server.identity or identity, reloader.now())
+        await look_after(reloader, warnings)
         await trio.sleep(pause)
+
+
+async def look_after(reloader: Reloader, warnings: ExpiryWarnings) -> None:
+    """Look at the certificate once.
+
+    Args:
+        reloader: renews it.
+        warnings: those that were given.
+    """
+    server = reloader.server
+    identity = server.identity
+    if identity is None:
+        return
+    if server.settings.tls.auto_certificate and await _is_due(identity, reloader.now()):
+        await reloader.reload(asked=False)
+    warnings.tell(server.identity or identity, reloader.now())
 
 
 async def _is_due(identity: ServerIdentity, now: datetime) -> bool:

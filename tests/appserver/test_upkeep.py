@@ -16,7 +16,7 @@ from appserver.encryption import load_encryption
 from appserver.reloading import Reloader
 from appserver.server import run_server
 from appserver.sources import Source
-from appserver.upkeep import ExpiryWarnings, keep_certificate
+from appserver.upkeep import ExpiryWarnings, keep_certificate, look_after
 from protocol.certs import ServerIdentity, open_server_identity
 from protocol.settings import Settings, TlsSettings
 from tests.appserver.pairs import Issuer, new_folders
@@ -107,25 +107,23 @@ async def run_for(
     application, _ = new_desk()
     server = Server(application, settings, identity=encryption.identity, context=encryption.context)
     clock = NOW
+    warnings = ExpiryWarnings()
     reloader = server.reloader = CountingReloader(server, source, now=lambda: clock)
     started()
     served: list[str] = []
-    with trio.fail_after(1e9):
-        async with run_server(server) as nursery:
-            nursery.start_soon(lambda: keep_certificate(reloader, pause=60))
-            for day in days:
-                clock = NOW + day * DAY
-                await trio.sleep(61)
-                assert server.identity is not None
-                end = f"{server.identity.fingerprint} {server.identity.not_after:%Y-%m-%d}"
-                if end not in served:
-                    served.append(end)
-            nursery.cancel_scope.cancel()
+    async with run_server(server):
+        for day in days:
+            clock = NOW + day * DAY
+            await look_after(reloader, warnings)
+            assert server.identity is not None
+            end = f"{server.identity.fingerprint} {server.identity.not_after:%Y-%m-%d}"
+            if end not in served:
+                served.append(end)
     return server, served
 
 
 async def test_the_servers_own_certificate_is_renewed_at_a_third_of_its_life_while_it_runs(
-    tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, served = await run_for(tmp_path / "Resources", days=range(50, 70), tls=TlsSettings())
     assert len(served) == 2
@@ -141,7 +139,7 @@ async def test_the_servers_own_certificate_is_renewed_at_a_third_of_its_life_whi
 
 
 async def test_somebody_elses_certificate_is_warned_about_and_left_alone(
-    resources: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+    resources: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Issuer().pair(end=NOW + 20 * DAY).put(resources)
     before = (resources / "cert.pem").read_bytes()
@@ -152,9 +150,7 @@ async def test_somebody_elses_certificate_is_warned_about_and_left_alone(
     assert server.statistics().reload is None, "a look that finds nothing is no reload"
 
 
-async def test_somebody_elses_certificate_is_not_read_anew_in_its_last_third(
-    resources: Path, patient_clock: trio.testing.MockClock
-) -> None:
+async def test_somebody_elses_certificate_is_not_read_anew_in_its_last_third(resources: Path) -> None:
     """Only what `next_renewal` says is due: a look at the dates alone reloaded every hour, for nothing."""
     Issuer().pair(end=NOW + 20 * DAY).put(resources)
     server, _ = await run_for(resources, days=range(18), tls=TlsSettings())
@@ -162,19 +158,37 @@ async def test_somebody_elses_certificate_is_not_read_anew_in_its_last_third(
     assert server.reloader.count == 0
 
 
-async def test_years_of_renewals_warn_of_nothing(
-    tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_years_of_renewals_warn_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _, served = await run_for(tmp_path / "Resources", days=range(400), tls=TlsSettings())
     assert len(served) == 7
     assert warnings_in(caplog) == []
 
 
 async def test_one_of_its_own_that_cannot_be_renewed_is_warned_about(
-    tmp_path: Path, patient_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     resources = tmp_path / "Resources"
     lost = resources / "authority" / "ca-key.pem"
     _, served = await run_for(resources, days=range(50, 88), tls=TlsSettings(), started=lost.unlink)
     assert len(served) == 1
     assert len(warnings_in(caplog)) == 3
+
+
+async def test_the_looks_go_on_until_it_is_cancelled(
+    tmp_path: Path, patient_clock: trio.testing.MockClock
+) -> None:
+    settings = Settings()
+    encryption = await trio.to_thread.run_sync(load_encryption, settings, tmp_path / "Resources")
+    server = Server(new_desk()[0], settings, identity=encryption.identity, context=encryption.context)
+    looks = 0
+
+    def now() -> datetime:
+        nonlocal looks
+        looks += 1
+        return NOW + 61 * DAY
+
+    server.reloader = reloader = Reloader(server, Source(settings, tmp_path / "Resources"), now=now)
+    with trio.move_on_after(10.5 * 60):
+        await keep_certificate(reloader, pause=60)
+    assert looks >= 10
+    assert server.identity != encryption.identity, "and one that is due is renewed"

@@ -23,6 +23,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}")
 _PIECE = 16
 """Characters of a key's PEM by which it is recognised: 96 bits."""
 
+_LEAST = 8
+"""Characters or bytes of a secret: a fuzzer's token of one byte would be found everywhere."""
+
 _PRIVATE = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
 
 
@@ -45,7 +48,9 @@ class Secrets:
         self._pieces.clear()
 
     def add(self, value: str | bytes) -> None:
-        """Register a secret of eight characters or more: text, or bytes in the forms in which they are printed."""
+        """Register a secret: text, or bytes in the forms in which they are printed; a short one is none."""
+        if len(value) < _LEAST:
+            return
         if isinstance(value, str):
             self._texts.add(value)
         else:
