@@ -8,6 +8,7 @@ quarter of a megabyte at a time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
@@ -29,6 +30,9 @@ from protocol.wire.errors import ErrorInfo, Executed
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
+
+PATIENCE = 2.0
+"""Seconds that a transfer which goes on with a file waits for the one before it to leave it."""
 
 
 class _Reader:
@@ -121,7 +125,7 @@ async def send_blob(peer: Peer, stream: int, blob: Blob, *, offset: int = 0) -> 
     connection.send_head(stream, head)
     peer.wake()
     reader = _Reader(blob, offset)
-    piece_size = connection.outbox.largest_frame
+    piece_size = min(connection.outbox.largest_frame, connection.outbox.largest_message)
     done = offset
     chunks = reader.chunks()
     try:
@@ -222,10 +226,11 @@ class ReceivedBlob(Blob):
         Raises:
             BlobDamaged: the content is not what was sent, and what was written is deleted; or it begins
                 behind the end of what is here.
-            OSError: the file cannot be written; with `resume`, also while another transfer goes on with it.
+            OSError: the file cannot be written; with `resume`, also while another transfer goes on with it for
+                longer than one that was cancelled needs to end.
         """
         try:
-            part = await trio.to_thread.run_sync(partial(PartialFile, Path(path), resume=resume))
+            part = await _open_part(Path(path), resume=resume)
             end = part.leave
             try:
                 offset = await self.begin(part.held)
@@ -319,6 +324,18 @@ class ReceivedBlob(Blob):
 
     def _damaged(self, text: str) -> BlobDamaged:
         return BlobDamaged(ErrorInfo(codes.BLOB_DAMAGED, text, Executed.MAYBE), self._incoming.method)
+
+
+async def _open_part(path: Path, *, resume: bool) -> PartialFile:
+    """Have a file's partial one; a transfer that its caller has just cancelled may still be leaving it."""
+    until = trio.current_time() + PATIENCE
+    while True:
+        try:
+            return await trio.to_thread.run_sync(partial(PartialFile, path, resume=resume))
+        except OSError as exc:
+            if exc.errno != errno.EBUSY or trio.current_time() >= until:
+                raise
+        await trio.sleep(PATIENCE / 50)
 
 
 class _CheckedPieces:

@@ -166,7 +166,7 @@ async def _sending(
                 peer.wake()
         except Exception as exc:
             if not peer.ended:  # otherwise the call's own outcome says it
-                failure = exc
+                failure = _explain_unsendable(exc, method)
                 nursery.cancel_scope.cancel()
 
     try:
@@ -177,6 +177,16 @@ async def _sending(
         peer.abandon(stream)  # nothing happens where the call has its outcome
     if failure is not None:
         raise failure
+
+
+def _explain_unsendable(error: Exception, method: Method) -> Exception:
+    """What the caller sees where its source gave something that cannot be sent; otherwise what the source raised."""
+    if isinstance(error, MessageTooLarge):
+        info = ErrorInfo(codes.MESSAGE_TOO_LARGE, str(error), Executed.MAYBE)
+        return CallTooLarge(info, method.qualified)
+    if isinstance(error, CodecError):
+        return InvalidValue("item", "a value that can be sent", str(error))
+    return error
 
 
 class CalledStream(Stream[T]):

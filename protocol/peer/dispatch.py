@@ -7,8 +7,8 @@ in reserve or new, goes on reading where it stopped, and the first one sees its 
 joins the reserve.
 
 A caller that does not read its answers must not make this side hold them: while much waits to be sent, further
-calls wait unhandled, and are handled one after another as there is room. Everything else is still read, so that credit,
-pings and cancels get through.
+calls wait unhandled, and are begun one after another as there is room. None waits for another one's handler, which may
+itself be waiting for it. Everything else is still read, so that credit, pings and cancels get through.
 
 Every worker leads inside a cancel scope of its own. While it leads, nothing cancels that scope; once
 a handler has suspended, the scope is that call's alone, and CANCEL or the deadline cancel it. So a call
@@ -31,6 +31,7 @@ from protocol.peer import builtins
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.context import Call, current
 from protocol.peer.coroutines import run_until_done
+from protocol.peer.deferred import DeferredCalls
 from protocol.peer.errors import ConnectionLost
 from protocol.peer.incoming import IncomingTable
 from protocol.peer.items import ReceivedStream, send_items
@@ -78,10 +79,10 @@ class Dispatcher:
         self._events: deque[Event] = deque()
         self._running: dict[int, Worker] = {}  # suspended handlers, by stream
         self.incoming = IncomingTable(self._consume)
-        self._deferred: deque[CallReceived] = deque()  # calls that wait until their answers have room
+        self._deferred = DeferredCalls()
         self._resuming = False
         self._reserve: list[Worker] = []
-        self._nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery  # while it runs
         self._context = Context()
         self._pack = new_packer()
 
@@ -99,17 +100,13 @@ class Dispatcher:
             info = ErrorInfo(codes.CANCELLED, "the caller cancelled the call", Executed.MAYBE)
             self.incoming.fail(stream, info)  # a handler that shields itself may read on
             return
-        for call in self._deferred:
-            if call.stream == stream:
-                self._deferred.remove(call)
-                self.incoming.pop(stream, None)
-                self._connection.refuse_call(stream, codes.CANCELLED, "the caller cancelled the call")
-                return
+        if self._deferred.remove(stream):
+            self.incoming.pop(stream, None)
+            self._connection.refuse_call(stream, codes.CANCELLED, "the caller cancelled the call")
 
     def resume_calls(self) -> None:
         """There is room for answers again."""
         if self._deferred and not self._resuming and not self._peer.ended:
-            assert self._nursery is not None
             self._resuming = True
             self._nursery.start_soon(self._handle_deferred)
 
@@ -118,12 +115,12 @@ class Dispatcher:
         handler = self._peer.service.handlers.get(call.method)
         if handler is not None and handler.method.takes is not Channel.NONE:
             self.incoming.open(call.stream, call.method)
-        self._deferred.append(call)
+        self._deferred.add(call, trio.current_time())
 
     async def _handle_deferred(self) -> None:
-        """Handle the calls that had to wait, one after another, while there is room for their answers."""
-        while self._deferred and self._peer.has_room:
-            call = self._deferred.popleft()
+        """Begin the calls that had to wait while there is room for their answers; none waits for a handler."""
+        while self._deferred and self._peer.has_room and not self._peer.ended:
+            call = self._deferred.take(trio.current_time())
             worker = Worker()
             worker.call = call  # so it is never taken for the leader
             self._running[call.stream] = worker
@@ -132,6 +129,8 @@ class Dispatcher:
             if worker.scope.cancelled_caught:
                 self._answer_cancelled(call, worker)
             self._done(call)
+            if worker.scope_used:  # it suspended: another task has gone on with the others
+                return
             await trio.lowlevel.checkpoint()
         self._resuming = False
 
@@ -156,7 +155,6 @@ class Dispatcher:
                 except (TransportError, PeerTooSlow) as exc:
                     self._peer.fail(exc)  # now: the nursery may have to wait for handlers
             if not worker.scope_used:  # the connection has ended
-                assert self._nursery is not None
                 self._nursery.cancel_scope.cancel()
                 return
             call = worker.call
@@ -184,18 +182,19 @@ class Dispatcher:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _hand_over(self, worker: Worker, call: CallReceived) -> None:
-        """The leader's handler has suspended: have another worker lead."""
+        """A handler has suspended: have another worker lead, or begin what else has to wait."""
+        worker.scope_used = True
         if worker.call is not None:  # this one was not leading
+            self._resuming = False
+            self.resume_calls()
             return
         worker.call = call
-        worker.scope_used = True
         self._running[call.stream] = worker
         if self._reserve:
             task = self._reserve.pop().task
             assert task is not None
             trio.lowlevel.reschedule(task)
         else:
-            assert self._nursery is not None
             self._nursery.start_soon(self._work)
 
     async def _lead(self, worker: Worker) -> None:
@@ -259,6 +258,10 @@ class Dispatcher:
             connection.refuse_call(stream, codes.INVALID_ARGUMENTS, str(exc))
             return
         if call.deadline is not None:
+            if call.deadline < 0:
+                self.incoming.pop(stream, None)
+                connection.refuse_call(stream, codes.DEADLINE_EXCEEDED, "the call waited longer for its turn")
+                return
             worker.scope.deadline = trio.current_time() + call.deadline
         context = self._context.copy()
         told = Call(call.method, self._peer, stream, worker.scope)

@@ -107,6 +107,9 @@ class Incoming:
             if self._head_waiting is None:
                 self._head_waiting = trio.Event()
             await self._head_waiting.wait()
+        await (
+            trio.lowlevel.checkpoint_if_cancelled()
+        )  # a cancelled call ends what comes, and the handler, too
         return self.head or {}
 
     async def get(self) -> bytes | None:
@@ -115,6 +118,7 @@ class Incoming:
             while not self._items and not self.ended:
                 await self._wait()
             if not self._items:
+                await trio.lowlevel.checkpoint_if_cancelled()  # as above
                 await own_deadline_first(self.error)
                 return None
         else:

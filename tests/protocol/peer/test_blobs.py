@@ -18,6 +18,7 @@ import trio.testing
 from protocol.interface import Blob
 from protocol.peer import BlobDamaged, CallError, ConnectionLost
 from protocol.peer.partial import PartialFile
+from protocol.settings import LimitSettings, Settings
 from protocol.wire.codec import pack
 from protocol.wire.errors import Executed
 from protocol.wire.events import ErrorReceived, WelcomeReceived
@@ -559,3 +560,31 @@ def test_a_long_name_leaves_room_for_that_of_the_temporary(tmp_path: Path) -> No
         part.append(b"content")
         part.keep()
     assert names(tmp_path) == [target.name]
+
+
+@pytest.mark.parametrize("how", ["leaves it", "keeps it"])
+async def test_who_goes_on_with_a_file_waits_a_little_for_the_one_before_to_leave_it(
+    how: str, tmp_path: Path, patient_clock: Clock
+) -> None:
+    """As a caller does who cancels an upload and takes it up again at once."""
+    before = PartialFile(tmp_path / "file", resume=True)
+    async with open_rig() as rig, trio.open_nursery() as nursery:
+
+        async def leave() -> None:
+            await trio.sleep(1)
+            before.leave()
+
+        if how == "leaves it":
+            nursery.start_soon(leave)
+            await rig.desk.give(5000).save(tmp_path / "file", resume=True)
+            assert (tmp_path / "file").read_bytes() == content(5000)
+        else:
+            with pytest.raises(OSError, match="under way"):
+                await rig.desk.give(5000).save(tmp_path / "file", resume=True)
+            before.leave()
+
+
+async def test_messages_smaller_than_a_frame_bound_no_blob(autojump_clock: Clock) -> None:
+    async with open_rig(settings=Settings(limits=LimitSettings(message=32_768))) as rig:
+        assert await rig.desk.keep(Blob(content(100_000))) == 100_000
+        assert await rig.desk.give(100_000).read() == content(100_000)

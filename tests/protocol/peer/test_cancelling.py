@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 
 import attrs
 import pytest
@@ -11,13 +12,14 @@ import trio.lowlevel
 import trio.testing
 
 from appserver import current_call
+from protocol.interface import Stream
 from protocol.peer import CallCancelled, DeadlineExceeded
 from protocol.wire import codes
 from protocol.wire.codec import pack
 from protocol.wire.errors import Executed
 from protocol.wire.events import ErrorReceived, ResultReceived, WelcomeReceived
 from tests.conftest import ErrorLog
-from tests.protocol.peer.desk import Bell
+from tests.protocol.peer.desk import Bell, Counter
 from tests.protocol.peer.rig import open_raw, open_rig
 
 Clock = trio.testing.MockClock
@@ -287,3 +289,31 @@ async def test_a_flood_of_calls_and_cancels_never_runs_more_than_the_limit(autoj
         assert refused + cancelled == 2000
         assert most <= 100
         assert running == 0
+
+
+async def test_a_handler_that_was_shielded_when_its_caller_cancelled_is_cancelled_at_its_next_item(
+    autojump_clock: Clock,
+) -> None:
+    """And does not see the failure of its call instead, which it might handle; the log says nothing either."""
+    seen: list[BaseException] = []
+
+    class Shielded(Counter):
+        async def total(self, numbers: Stream[int]) -> int:
+            try:
+                async for _ in numbers:
+                    with trio.CancelScope(shield=True):
+                        await trio.sleep(1)
+            except BaseException as exc:
+                seen.append(exc)
+                raise
+            return 0
+
+    async def one() -> AsyncIterator[int]:
+        yield 1
+        await trio.sleep_forever()
+
+    async with open_rig(counter=Shielded()) as rig:
+        with trio.move_on_after(0.5):
+            await rig.desk.total(Stream(one()))
+        await trio.sleep(2)
+    assert [type(exc) for exc in seen] == [trio.Cancelled]

@@ -233,3 +233,17 @@ async def test_a_result_where_items_are_due_is_not_the_end_of_a_stream(autojump_
         service._handlers["Desk.follow"] = service._handlers["Desk.say"]  # as a server of another mind
         with pytest.raises(InvalidResult):
             await take(rig.desk.follow("x"), [])
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "text"),
+    [(1 << 63_900, CallTooLarge, "accepts 4096"), (1 << 100_000, InvalidValue, "12501 bytes")],
+    ids=["larger than the other side takes", "that nobody can send"],
+)
+async def test_an_item_of_the_caller_that_cannot_be_sent_fails_its_call(
+    item: int, error: type[Exception], text: str, autojump_clock: Clock
+) -> None:
+    async with open_rig(settings=Settings(limits=LimitSettings(message=4096))) as rig:
+        with pytest.raises(error, match=text):
+            await rig.desk.total(Stream([1, item]))
+        assert await rig.desk.total(Stream([1, 2])) == 3

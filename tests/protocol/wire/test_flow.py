@@ -150,6 +150,17 @@ def test_a_cancelled_call_makes_room_at_once_and_what_still_comes_of_it_is_dropp
     assert talk.server.streams.unwanted == set()
 
 
+def test_an_end_instead_of_the_announced_item_makes_room_at_once() -> None:
+    upload = Upload(count=2, size=10_000)
+    for stream in upload.streams:
+        upload.talk.server.flow.admit(stream)
+    first, second = upload.streams
+    assert upload.granted() == [first]
+    upload.talk.client.send_end(first)
+    only(upload.talk.to_server(), EndReceived)
+    assert second in upload.granted()
+
+
 def test_a_call_that_is_cancelled_here_makes_room_at_once_too() -> None:
     talk = Talk(client_limits=LIMITS)
     streams = [talk.call("owner") for _ in range(2)]

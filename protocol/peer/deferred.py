@@ -1,0 +1,34 @@
+"""Calls that wait unhandled, because their caller does not read the answers to those before them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from protocol.wire.events import CallReceived
+
+
+class DeferredCalls:
+    """The calls of one connection that wait for room, in the order they came."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[CallReceived, float]] = deque()
+
+    def add(self, call: CallReceived, now: float) -> None:
+        """Have a call wait from now on, seconds of any steady clock."""
+        self._calls.append((call, now))
+
+    def take(self, now: float) -> CallReceived:
+        """The next one, with what is left of its deadline: less than nothing where it has waited too long."""
+        call, since = self._calls.popleft()
+        return call if call.deadline is None else call._replace(deadline=call.deadline - (now - since))
+
+    def remove(self, stream: int) -> bool:
+        """Forget the call of a stream; returns whether it waited."""
+        for waiting in self._calls:
+            if waiting[0].stream == stream:
+                self._calls.remove(waiting)
+                return True
+        return False
+
+    def __len__(self) -> int:
+        return len(self._calls)
