@@ -24,6 +24,7 @@ from protocol.certs import (
     server_context,
     server_resources_folder,
 )
+from protocol.certs.first_start import check_can_make
 from protocol.certs.identity import CERT_FILE
 from protocol.settings import LoadedSettings, SettingsError, TlsSettings, load_settings
 from protocol.transport.policy import PolicyInForce, read_policy
@@ -134,6 +135,7 @@ def _try_server(
     tls = loaded.settings.tls
     try:
         if not os.path.lexists(folder / CERT_FILE):
+            check_can_make(folder)
             notes.append(f"server's Resources: {folder}; a certificate is made there at the first start")
             with tempfile.TemporaryDirectory() as elsewhere:
                 return _read_policy(ensure_server_identity(Path(elsewhere), key_type=tls.key_type), tls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
 from importlib import resources
 from pathlib import Path
@@ -52,6 +53,18 @@ def make_application(folder: Path, name: str | None = None) -> list[Path]:
 
 
 def _write(folder: Path, title: str) -> list[Path]:
+    """Make the files, all of them or none."""
+    was_there = folder.exists()
+    try:
+        return _make_files(folder, title)
+    except OSError:
+        for path in [folder] if not was_there else list(folder.iterdir()):
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _make_files(folder: Path, title: str) -> list[Path]:
     for part in FOLDERS:
         (folder / part).mkdir(parents=True)
     # The server's folder will hold its private key.

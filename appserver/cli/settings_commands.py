@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from pathlib import Path
 
 from appserver.changes import needs_restart
+from protocol.certs import PolicyError
+from protocol.certs.ciphers import KEY as CIPHERS_KEY
+from protocol.certs.ciphers import set_ciphers
 from protocol.settings import (
     LoadedSettings,
     SettingsError,
@@ -113,6 +117,11 @@ def change_setting(path: Path | None, key: str, text: str) -> list[str]:
                 "there is no settings.toml in this folder; name one with --settings, or begin with appserver init",
             ),
         )
+    if key == CIPHERS_KEY and text:
+        try:
+            set_ciphers(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), text)
+        except PolicyError as exc:  # nothing that reads this file would start
+            raise SettingsError(file, (f"{file}: {exc}",)) from exc
     value = plain(set_value(file, key, text))
     lines = [
         f"{file}: {key} = {value_text(value)}" if value is not None else f"{file}: {key} is not set any more"

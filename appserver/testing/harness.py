@@ -41,7 +41,7 @@ from appserver.server import Server, run_server
 from protocol.certs import client_context, load_trust
 from protocol.interface import Interface
 from protocol.settings import Settings
-from protocol.transport import Address, Transport, TransportError
+from protocol.transport import Address, ConnectionRefused, Transport, TransportError
 from protocol.transport.memory import Link
 from protocol.transport.opening import open_client, open_server
 
@@ -166,7 +166,10 @@ class LoopbackServer:
     async def open_transport(self) -> Transport:
         """The client's end of a new connection that the server serves."""
         link = self.network.new_link()
-        self._nursery.start_soon(self._serve, link)
+        try:
+            self._nursery.start_soon(self._serve, link)
+        except RuntimeError:  # the server's block has ended, and a client of it comes back
+            raise ConnectionRefused("localhost") from None
         return await open_client(
             link.client, Address("localhost"), context=self._context, timeouts=self._settings.timeouts
         )

@@ -100,6 +100,27 @@ def ensure_server_identity(
     return identity
 
 
+def check_can_make(resources: Path) -> None:
+    """See that this process could make what is missing, without making anything.
+
+    Args:
+        resources: the server's Resources folder, there or not.
+
+    Raises:
+        UnwritableFolder: it is closed to this process, or cannot be made.
+    """
+    place = resources
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    effective = os.access in os.supports_effective_ids
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
+        raise errors.UnwritableFolder(
+            place,
+            f"the server's certificate cannot be made in {resources}",
+            "Let the user who runs the server own the folder, or name another with tls.resources",
+        )
+
+
 def _make_missing(
     resources: Path, names: Sequence[str], key_type: KeyType, passphrase: bytes | None, now: datetime
 ) -> None:

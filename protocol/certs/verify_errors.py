@@ -10,6 +10,7 @@ Source: openssl/x509_vfy.h, winerror.h and SecBase.h for the numbers, RFC 8446 s
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 
@@ -44,6 +45,16 @@ _CIPHER_REASONS = {
 _SERVICE_REASONS = {"NO_APPLICATION_PROTOCOL"}
 
 
+def reason_of(error: ssl.SSLError) -> str:
+    """OpenSSL's name of what went wrong, also where this Python's table of names is older than OpenSSL."""
+    if error.reason:
+        return str(error.reason)
+    told = re.search(
+        r"\] ([a-z0-9 ]+) \(", str(error)
+    )  # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"
+    return told[1].replace(" ", "_").upper() if told else ""
+
+
 def translate_ssl_error(error: ssl.SSLError, address: object) -> errors.PeerError:
     """Say in words why a handshake, or the first read after it, failed.
 
@@ -57,7 +68,7 @@ def translate_ssl_error(error: ssl.SSLError, address: object) -> errors.PeerErro
     name = str(address)
     if isinstance(error, ssl.SSLCertVerificationError):
         return _verification_error(error, name)
-    reason = error.reason or ""
+    reason = reason_of(error)
     # "TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED"
     said = reason.partition("_ALERT_")[2] or reason
     if said == "CERTIFICATE_REQUIRED" or reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":

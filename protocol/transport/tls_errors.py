@@ -10,6 +10,7 @@ import ssl
 from typing import Final
 
 from protocol.certs import translate_ssl_error
+from protocol.certs.verify_errors import reason_of
 from protocol.transport.errors import (
     ConnectionReset,
     ConnectionTruncated,
@@ -90,7 +91,7 @@ def _handshake_failure(error: OSError, address: str) -> TransportError:
 
 def split_reason(error: ssl.SSLError) -> tuple[str, str | None]:
     """OpenSSL's reason, and the alert's name in lower case where the other side sent one."""
-    reason: str = error.reason or ""
+    reason = reason_of(error)
     _, found, alert = reason.partition(_ALERT)
     return reason, alert.lower() if found else None
 

@@ -13,6 +13,7 @@ from appclient.backoff import JITTER, Backoff
 from appserver.testing import loopback_server
 from protocol.peer import ConnectionLost
 from protocol.settings import Settings, TimeoutSettings
+from protocol.transport import ConnectionRefused
 from tests.conftest import ErrorLog
 from tests.protocol.peer.desk import Desk, new_desk
 from tests.protocol.peer.rig import open_rig
@@ -264,3 +265,11 @@ async def test_a_refusal_with_a_time_is_obeyed_and_one_without_is_final(autojump
         assert "Desk" in change.reason
         with pytest.raises(Refused, match="Desk"):
             await rig.desk.echo(1)
+
+
+async def test_a_harness_that_has_ended_refuses_its_clients(autojump_clock: Clock) -> None:
+    application, _ = new_desk()
+    async with loopback_server(application) as server:
+        pass
+    with pytest.raises(ConnectionRefused, match="no program listens"):
+        await server.open_transport()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from appserver.cli import settings_commands
 from appserver.cli.entry import main
 from appserver.cli.new_application import make_application
-from protocol.certs import ensure_server_identity
+from protocol.certs import UnwritableFolder, ensure_server_identity
+from protocol.certs.first_start import check_can_make
 from protocol.certs.groups import wanted_groups
 from protocol.certs.keys import encode_private_key, load_private_key
 from tests.appserver.cli.processes import command, run_command, running
@@ -105,6 +107,7 @@ def test_set_says_what_overrides_it(folder: Path, capsys: Output, monkeypatch: p
     ("words", "finding"),
     [
         (["set", "client_server.encript", "false"], "did you mean client_server.encrypt?"),
+        (["set", "tls.ciphers", "AES128-SHA"], "tls.ciphers"),
         (["set", "client_server.port", "-1"], "expected a whole number from 0 to 65535"),
         (["get", "client_server.prt"], "did you mean client_server.port?"),
         (["show", "nonsense"], "there is no section nonsense; there are application, client_server,"),
@@ -187,6 +190,33 @@ def test_a_passphrase_that_cannot_be_read_is_one_problem(folder: Path) -> None:
     result = run_command(command("appserver", "check", "--json"), cwd=folder, extra=missing)
     (problem,) = json.loads(result.stdout)["problems"]
     assert problem["file"] == str(folder / "missing")
+
+
+def test_check_finds_that_no_certificate_could_be_made(folder: Path) -> None:
+    (folder / "file").write_text("in the way")
+    extra = {"APPSERVER_TLS_RESOURCES": str(folder / "file" / "Resources")}
+    result = run_command(command("appserver", "check", "--json"), cwd=folder, extra=extra)
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem["file"] == str(folder / "file")
+    assert "cannot be made" in problem["finding"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders have other permissions there")
+def test_a_folder_that_is_closed_to_this_process_is_found(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    closed = tmp_path / "Resources"
+    closed.mkdir(mode=0o500)
+    user = os.geteuid()
+    try:
+        if user == 0:  # to whom no folder is closed
+            os.seteuid(65534)
+        with pytest.raises(UnwritableFolder):
+            check_can_make(closed)
+        with pytest.raises(UnwritableFolder):
+            check_can_make(closed / "another" / "Resources")
+    finally:
+        if user == 0:
+            os.seteuid(user)
 
 
 def test_check_finds_a_cipher_list_that_cannot_be(folder: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +65,34 @@ def test_a_folder_with_something_in_it_is_left_alone(
     assert main(["init", str(tmp_path)]) == 1
     assert "it is there and not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def full(path: Path, *words: Any, **options: Any) -> Any:
+        if path.name == "client.py":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return opened(path, *words, **options)
+
+    monkeypatch.setattr(Path, "open", full)
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "desk", tmp_path / "empty"):
+        with pytest.raises(CannotInitialize, match="No space"):
+            make_application(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_its_client_says_in_a_sentence_that_no_server_runs(tmp_path: Path) -> None:
+    make_application(tmp_path / "desk")
+    words = command("appserver", "settings", "set", "client_server.port", "1")
+    assert run_command(words, cwd=tmp_path / "desk").returncode == 0
+    result = run_command([sys.executable, "client.py"], cwd=tmp_path / "desk")
+    assert result.returncode == 1
+    assert "no program listens there" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 65])

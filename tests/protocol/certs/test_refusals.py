@@ -196,6 +196,9 @@ def test_no_common_cipher_and_no_common_protocol_are_told(
     other = ssl.SSLError(1, "[SSL: TLSV1_ALERT_NO_APPLICATION_PROTOCOL] x")
     other.reason = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
     assert type(translate_ssl_error(other, "a:1")) is WrongService
+    unnamed = ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)")
+    unnamed.reason = None  # type: ignore[assignment]  # as Python 3.11 has it
+    assert type(translate_ssl_error(unnamed, "a:1")) is WrongService
     other.reason = "BAD_PACKET"
     assert "BAD_PACKET" in str(translate_ssl_error(other, "a:1"))
 
