@@ -1,0 +1,127 @@
+"""appserver and its async client, as an application uses them."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter
+
+import attrs
+import trio
+
+from appclient import Client, connect
+from appserver import Application, open_server
+from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
+from protocol.transport import Address
+from tests.bench import loads
+from tests.bench.contract import Bench, Service
+from tests.bench.sides import EVENT_TEXT, HOST, Life, Load, Order
+
+CONNECTING = 16
+"""Connections that are made at once; the server takes 32 of one source that have not signed in."""
+
+
+def settings_for(words: tuple[str, ...]) -> Settings:
+    """The defaults, but for the words: "plain" is without encryption, "patient" for a debugger or valgrind."""
+    settings = Settings(client_server=ClientServerSettings(encrypt="plain" not in words, port=0))
+    if "patient" in words:
+        patient = TimeoutSettings(handshake=600, first_frame=600, write=600)
+        settings = attrs.evolve(settings, timeouts=patient)
+    return settings
+
+
+def serve(life: Life) -> None:
+    """Serve until the process ends."""
+
+    async def main() -> None:
+        app = Application("bench")
+        app.register(Service())
+        resources = life.files.folder / "Resources"
+        async with open_server(app, settings=settings_for(life.words), resources=resources) as server:
+            life.announce(server.port)
+            await trio.sleep_forever()
+
+    trio.run(main)
+
+
+async def connect_many(load: Load, nursery: trio.Nursery) -> list[Client]:
+    """All connections of a load, each kept open by a task of its own until the nursery is cancelled."""
+    clients: list[Client] = []
+    folder = load.files.folder / "client"
+    left = load.connections
+
+    async def keep(*, task_status: trio.TaskStatus[None]) -> None:
+        async with connect(
+            Address(HOST, load.port), resources=folder, settings=settings_for(load.words)
+        ) as client:
+            clients.append(client)
+            task_status.started()
+            await trio.sleep_forever()
+
+    async def connect_one_after_another() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await nursery.start(keep)
+
+    async with trio.open_nursery() as connecting:
+        for _ in range(min(CONNECTING, load.connections)):
+            connecting.start_soon(connect_one_after_another)
+    return clients
+
+
+def load(load: Load) -> None:
+    """Take orders."""
+    trio.run(_load, load)
+
+
+async def _load(load: Load) -> None:
+    async with trio.open_nursery() as nursery:
+        clients = await connect_many(load, nursery)
+        await (_events if load.work == "events" else _calls)(load, clients)
+        nursery.cancel_scope.cancel()
+
+
+async def _calls(load: Load, clients: list[Client]) -> None:
+    asking = loads.rows if load.work in ("rows", "plain_rows") else loads.add
+    calls = [getattr(client.use(Bench), load.work) for client in clients for _ in range(load.callers)]
+    for order in load.orders():
+        count = 0
+
+        async def caller(call: loads.AsyncAdd, order: Order = order) -> None:
+            nonlocal count
+            count += await asking(call, order)  # type: ignore[arg-type]
+
+        with load.meter() as meter:
+            async with trio.open_nursery() as nursery:
+                for call in calls:
+                    nursery.start_soon(caller, call)
+        meter.report(count)
+
+
+async def _events(load: Load, clients: list[Client]) -> None:
+    arrived = 0
+    everywhere = trio.Event()
+
+    async def follow(client: Client, *, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal arrived
+        async with client.use(Bench).changed.subscribe() as changes:
+            task_status.started()
+            async for _ in changes:
+                arrived += 1
+                if arrived == len(clients):
+                    everywhere.set()
+
+    async with trio.open_nursery() as nursery:
+        for client in clients:
+            await nursery.start(partial(follow, client))
+        bench = clients[0].use(Bench)
+        for order in load.orders():
+            number, end = 0, order.end
+            with load.meter() as meter:
+                while perf_counter() < end:
+                    arrived, everywhere = 0, trio.Event()
+                    await bench.publish(number, EVENT_TEXT)
+                    await everywhere.wait()
+                    number += 1
+            meter.report(number * len(clients))
+        nursery.cancel_scope.cancel()
