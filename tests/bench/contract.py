@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
-from decimal import Decimal
 from typing import Protocol
-from uuid import UUID
 
 import attrs
 import trio
 
+from appserver import Application
 from protocol import Blob, Event, Interface, event
-from tests.bench.loads import ROWS
 from tests.bench.sides import PIECE
-
-
-@attrs.frozen
-class Row:
-    """A row as a list of orders shows it."""
-
-    number: int
-    article: str
-    price: Decimal
-    due: date
-    key: UUID
-    paid: bool
+from tests.bench.values import Row, sample_rows
 
 
 @attrs.frozen
@@ -70,21 +56,6 @@ class Bench(Interface, Protocol, version=(1, 0)):
     changed: Event[Notice] = event()
 
 
-def sample_rows() -> list[Row]:
-    """The rows, the same for every peer."""
-    return [
-        Row(
-            number,
-            f"article {number}",
-            Decimal(number * 100 + 99) / 100,
-            date(2025, 1, 1) + timedelta(days=number),
-            UUID(int=number << 64 | 1),
-            number % 2 == 0,
-        )
-        for number in range(ROWS)
-    ]
-
-
 async def zeros(size: int) -> AsyncIterator[bytes]:
     """So many bytes, in pieces."""
     piece = bytes(PIECE)
@@ -124,3 +95,7 @@ class Service(Bench):
         async for piece in file:
             size += len(piece)
         return size
+
+
+app = Application("bench")
+app.register(Service())

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import attrs
 
@@ -35,6 +35,7 @@ class Lane:
         words: options of both sides.
         library: what the peers' environment must have, None where our own Python runs it.
         warms: whether it is run once for a moment before it counts.
+        seconds: of one order, where the plan's do not fit.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Lane:
     words: tuple[str, ...] = ()
     library: str | None = None
     warms: bool = True
+    seconds: float | None = None
 
     def open(self, folder: Path, pythons: Pythons) -> Pair:
         """Start its processes.
@@ -73,6 +75,41 @@ class Sample:
     def parse(cls, line: dict[str, float]) -> Sample:
         """From what a client reported."""
         return cls(line["value"], {name: figure for name, figure in line.items() if name != "value"})
+
+
+class Measured(Protocol):
+    """A lane that has begun."""
+
+    def measure(self, seconds: float, calls: int | None = None) -> Sample:
+        """Give one order."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class AnyLane(Protocol):
+    """What a row holds."""
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        ...
+
+    @property
+    def warms(self) -> bool:
+        """Whether it is run once for a moment before it counts."""
+        ...
+
+    @property
+    def seconds(self) -> float | None:
+        """Of one order, where the plan's do not fit."""
+        ...
+
+    def open(self, folder: Path, pythons: Pythons) -> Measured:
+        """Begin."""
+        ...
 
 
 class Pair:

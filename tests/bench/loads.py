@@ -9,8 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sized
 
 from tests.bench.sides import Order
-
-ROWS = 100
+from tests.bench.values import ROWS
 
 AsyncAdd = Callable[[int, int], Awaitable[int]]
 AsyncRows = Callable[[], Awaitable[Sized]]

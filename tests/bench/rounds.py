@@ -9,7 +9,7 @@ from statistics import median
 import attrs
 
 from tests.bench.environment import LaneFailed, Pythons
-from tests.bench.lanes import Lane, Pair, Sample
+from tests.bench.lanes import AnyLane, Measured, Sample
 from tests.bench.rows import Row, Target
 
 
@@ -113,13 +113,13 @@ def measure(row: Row, plan: Plan, folder: Path, pythons: Pythons, say: Callable[
         say: is told what is being done.
     """
     results = {lane.name: LaneResult(lane.name) for lane in row.lanes}
-    kept: dict[str, Pair] = {}
+    kept: dict[str, Measured] = {}
     try:
-        for number in range(plan.rounds):
+        for number in range(min(plan.rounds, row.rounds)):
             for lane in row.lanes:
                 if results[lane.name].failure is not None:
                     continue
-                say(f"{row.name}: round {number + 1} of {plan.rounds}, {lane.name}")
+                say(f"{row.name}: round {number + 1} of {min(plan.rounds, row.rounds)}, {lane.name}")
                 try:
                     sample = _one(lane, plan, folder, pythons, kept)
                 except LaneFailed as exc:
@@ -132,7 +132,7 @@ def measure(row: Row, plan: Plan, folder: Path, pythons: Pythons, say: Callable[
     return RowResult(row, list(results.values()))
 
 
-def _one(lane: Lane, plan: Plan, folder: Path, pythons: Pythons, kept: dict[str, Pair]) -> Sample:
+def _one(lane: AnyLane, plan: Plan, folder: Path, pythons: Pythons, kept: dict[str, Measured]) -> Sample:
     """One round of a lane; its processes stay in `kept` where they are to go on."""
     pair = kept.pop(lane.name, None)
     try:
@@ -140,7 +140,7 @@ def _one(lane: Lane, plan: Plan, folder: Path, pythons: Pythons, kept: dict[str,
             pair = lane.open(folder, pythons)
             if plan.warm and lane.warms:
                 pair.measure(plan.warm)
-        sample = pair.measure(plan.seconds)
+        sample = pair.measure(lane.seconds or plan.seconds)
         if not plan.fresh:
             kept[lane.name], pair = pair, None
         return sample

@@ -173,11 +173,15 @@ class Meter:
 
         Args:
             count: what was done, in the row's unit.
-            figures: what was measured besides.
+            figures: what was measured besides; `value` where the row's figure is not `count` a second.
         """
         client, server = (1e6 * cpu / max(count, 1) for cpu in self._cpu)
         made = {"value": count / self.seconds, "client_us": client, "server_us": server, **figures}
         print(json.dumps(made), flush=True)
+
+    def server_share(self) -> float:
+        """Per cent of one core that the server took."""
+        return 100 * self._cpu[1] / self.seconds
 
     def growth(self) -> dict[str, float]:
         """By how many bytes each process was larger at most than in the beginning."""

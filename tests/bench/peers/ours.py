@@ -9,11 +9,11 @@ import attrs
 import trio
 
 from appclient import Client, connect
-from appserver import Application, open_server
+from appserver import open_server
 from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
 from protocol.transport import Address
 from tests.bench import loads
-from tests.bench.contract import Bench, Service
+from tests.bench.contract import Bench, app
 from tests.bench.sides import EVENT_TEXT, HOST, Life, Load, Order
 
 CONNECTING = 16
@@ -33,8 +33,6 @@ def serve(life: Life) -> None:
     """Serve until the process ends."""
 
     async def main() -> None:
-        app = Application("bench")
-        app.register(Service())
         resources = life.files.folder / "Resources"
         async with open_server(app, settings=settings_for(life.words), resources=resources) as server:
             life.announce(server.port)
@@ -85,17 +83,16 @@ async def _calls(load: Load, clients: list[Client]) -> None:
     asking = loads.rows if load.work in ("rows", "plain_rows") else loads.add
     calls = [getattr(client.use(Bench), load.work) for client in clients for _ in range(load.callers)]
     for order in load.orders():
-        count = 0
+        counts: list[int] = []
 
-        async def caller(call: loads.AsyncAdd, order: Order = order) -> None:
-            nonlocal count
-            count += await asking(call, order)  # type: ignore[arg-type]
+        async def caller(call: loads.AsyncAdd, order: Order = order, counts: list[int] = counts) -> None:
+            counts.append(await asking(call, order))  # type: ignore[arg-type]
 
         with load.meter() as meter:
             async with trio.open_nursery() as nursery:
                 for call in calls:
                     nursery.start_soon(caller, call)
-        meter.report(count)
+        meter.report(sum(counts))
 
 
 async def _events(load: Load, clients: list[Client]) -> None:
