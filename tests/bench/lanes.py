@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -113,10 +114,18 @@ class AnyLane(Protocol):
 
 
 class Pair:
-    """The two processes of a lane, until `close`."""
+    """The two processes of a lane, until `close`.
 
-    def __init__(self, lane: Lane, folder: Path, pythons: Pythons) -> None:
+    Args:
+        lane: what they do.
+        folder: with the certificate.
+        pythons: which Python runs what.
+        under: a program that runs both, as valgrind does, with its options.
+    """
+
+    def __init__(self, lane: Lane, folder: Path, pythons: Pythons, under: Sequence[str] = ()) -> None:
         self.lane = lane
+        self._under = tuple(under)
         self._processes: list[subprocess.Popen[str]] = []
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         python = pythons.of(lane.library)
@@ -171,7 +180,7 @@ class Pair:
 
     def _start(self, python: Path, *words: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [str(python), "-m", "tests.bench.child", *words],
+            [*self._under, str(python), "-m", "tests.bench.child", *words],
             cwd=ROOT,
             env=environment(),
             stdin=subprocess.PIPE,

@@ -30,6 +30,14 @@ class Plan:
     warm: float = 0.3
     fresh: bool = True
 
+    def with_rounds(self, rounds: int) -> Plan:
+        """The same with another number of rounds."""
+        return attrs.evolve(self, rounds=rounds)
+
+
+FULL = Plan()
+QUICK = Plan(seconds=0.25, warm=0.1, fresh=False)
+
 
 @attrs.frozen
 class LaneResult:
@@ -70,6 +78,11 @@ class Verdict:
     text: str
     reached: float | None
     met: bool
+
+    @property
+    def shown(self) -> str:
+        """What was reached, for the table."""
+        return "no figure" if self.reached is None else f"{self.reached:.2f}"
 
 
 @attrs.frozen

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from protocol.certs import ensure_server_identity
 from tests.bench.sides import HOST
+
+if sys.platform != "win32":
+    import resource
 
 
 def make_folder(folder: Path) -> Path:
@@ -19,3 +23,10 @@ def make_folder(folder: Path) -> Path:
     client.mkdir()
     (client / "ca.pem").write_bytes((folder / "Resources" / "authority" / "ca.pem").read_bytes())
     return folder
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process and its children open as many files as the administrator allows; thousands of sessions do."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

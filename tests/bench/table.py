@@ -6,11 +6,6 @@ from collections.abc import Iterator
 
 from tests.bench.rounds import LaneResult, RowResult
 
-_FIGURES = {
-    "client_us": ("client us", 1.0),
-    "server_us": ("server us", 1.0),
-}
-
 
 def lines(result: RowResult) -> Iterator[str]:
     """One row: its lanes, then its targets."""
@@ -24,8 +19,7 @@ def lines(result: RowResult) -> Iterator[str]:
     for lane in result.lanes:
         yield from _lane(lane, ours)
     for verdict in result.verdicts():
-        reached = "nothing" if verdict.reached is None else f"{verdict.reached:.2f}"
-        yield f"    {'met   ' if verdict.met else 'MISSED'} {verdict.text}: {reached}"
+        yield f"    {'met   ' if verdict.met else 'MISSED'} {verdict.text}: {verdict.shown}"
     yield ""
 
 
