@@ -127,8 +127,8 @@ class Pair:
         self.lane = lane
         self._under = tuple(under)
         self._processes: list[subprocess.Popen[str]] = []
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         python = pythons.of(lane.library)
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         try:
             self.server = self._start(python, "serve", lane.server, str(folder), *lane.words)
             said = self._answer(self.server, PATIENCE)
