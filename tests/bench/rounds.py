@@ -36,7 +36,7 @@ class Plan:
 
 
 FULL = Plan()
-QUICK = Plan(seconds=0.25, warm=0.1, fresh=False)
+QUICK = Plan(seconds=0.2, warm=0.1, fresh=False)
 
 
 @attrs.frozen
