@@ -12,7 +12,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from tests.bench.sides import Files, Life, Load
+from tests.bench.sides import Files, Life, Load, read_orders
 
 
 def main(words: list[str]) -> None:
@@ -25,10 +25,10 @@ def main(words: list[str]) -> None:
         life.end_with_parent()
         module.serve(life)
         return
+    given = read_orders()
     port, server, work, connections, callers, size, *options = rest
-    module.load(
-        Load(files, int(port), int(server), work, int(connections), int(callers), int(size), tuple(options))
-    )
+    numbers = int(connections), int(callers), int(size)
+    module.load(Load(files, int(port), int(server), given, work, *numbers, tuple(options)))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Scale:
     subscribers: int = 500
 
 
-QUICK_SCALE = Scale(blob=64 * MIB, sessions=1000, idle=31.0)
+QUICK_SCALE = Scale(blob=32 * MIB, sessions=500, idle=31.0)
 
 
 @attrs.frozen

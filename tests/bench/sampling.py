@@ -23,6 +23,7 @@ WAITING = (
     "EpollIOManager.get_events",
     "Life.end_with_parent.<locals>.watch",
     "Load.orders",
+    "read_orders.<locals>.read",
     "WorkerThread._work",
     "Condition.wait",
 )

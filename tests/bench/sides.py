@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import ssl
 import subprocess
 import sys
@@ -22,6 +23,8 @@ HOST = "localhost"
 EVENT_TEXT = "x" * 100
 PIECE = 256 * 1024
 """Bytes that the bulk loops give to one write, where a peer's documentation says nothing else."""
+GRACE = 5.0
+"""Seconds that a client has to end by itself once its parent has closed standard input."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,27 @@ class Order:
         return time.perf_counter() + self.seconds
 
 
+Lines = queue.SimpleQueue[str | None]
+
+
+def read_orders() -> Lines:
+    """Read standard input in a thread; None is its end.
+
+    A client ends with its parent, even if it hangs in a call or has never reached its server.
+    """
+    given: Lines = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            given.put(line)
+        given.put(None)
+        time.sleep(GRACE)
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
+    return given
+
+
 @dataclass(frozen=True)
 class Load:
     """What a client's process is there for.
@@ -126,12 +150,14 @@ class Load:
         connections: how many.
         callers: on each of them, each of which awaits its own reply before it calls again.
         size: of a blob, bytes.
+        given: lines of orders, as `read_orders` gives them.
         words: options of the lane.
     """
 
     files: Files
     port: int
     server: int
+    given: Lines
     work: str
     connections: int = 1
     callers: int = 1
@@ -141,7 +167,7 @@ class Load:
     def orders(self) -> Iterator[Order]:
         """The orders of the parent, until it closes standard input; blocks between them."""
         print(json.dumps({"ready": True}), flush=True)
-        for line in sys.stdin:
+        while (line := self.given.get()) is not None:
             yield Order(**json.loads(line))
 
     def meter(self) -> Meter:
