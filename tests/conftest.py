@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 import trio.testing
+
+
+# The suite starts hundreds of interpreters. Each would compile the whole project anew where this is set, as it is
+# in most containers: a quarter of a second of every start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 class ErrorLog(logging.Handler):
