@@ -1,4 +1,4 @@
-"""What every test is held to: an ERROR in the log that the test did not take fails it."""
+"""What every test is held to: an ERROR in the log that the test did not take fails it; and when it may run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import os
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import trio.testing
 
+from tests.turns import take_turn
 
 # The suite starts hundreds of interpreters. Each would compile the whole project anew where this is set, as it is
 # in most containers: a quarter of a second of every start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# An example that takes long is a busy machine's more often than ours.
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 
 class ErrorLog(logging.Handler):
@@ -53,6 +59,17 @@ def error_log() -> Iterator[ErrorLog]:
         root.setLevel(level)
     left = [f"{record.name}: {record.getMessage()} ({record.exc_info})" for record in log.records]
     assert not left, "errors in the log that the test did not announce:\n" + "\n".join(left)
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The room for a test to run in, where there are several workers; one marked `alone` has it for itself."""
+    if not hasattr(request.config, "workerinput"):
+        yield
+        return
+    alone = request.node.get_closest_marker("alone") is not None
+    with take_turn(tmp_path_factory.getbasetemp().parent, alone=alone):
+        yield
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is read from /proc")
+@pytest.mark.alone
 async def test_a_first_start_costs_less_than_a_second_more_than_a_later_one(tmp_path: Path) -> None:
     """Processor time, which other load on the machine does not lengthen."""
     with trio.fail_after(40):

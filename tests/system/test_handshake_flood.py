@@ -37,6 +37,7 @@ async def slowest_echo(client: Client, done: trio.Event) -> float:
     return slowest
 
 
+@pytest.mark.alone
 async def test_greetings_for_the_largest_finite_field_group_do_not_hold_the_server(tmp_path: Path) -> None:
     try:
         hello = expensive_hello()

@@ -8,6 +8,8 @@ import trio
 from tests.system.load.driver import MIB, blobs, calls, latency, standard_library
 from tests.system.load.rotations import rotations
 
+pytestmark = pytest.mark.alone
+
 RATE = 12.5e6
 """Bytes a second: a link of 100 Mbit/s."""
 
