@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from tests.appserver.cli.processes import command, read_announcement, started
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 50.0
 """How long any process of a test may live: it is killed then, and the test fails by what is missing."""
+
+MOMENT = 0.0005
+"""Seconds between two looks at a file that a process is about to make: the next thing it does takes longer."""
 
 QUICK = TimeoutSettings(reconnect_first=0.05, reconnect_factor=1.2, reconnect_most=0.2)
 """A client that does not wait long before it tries again."""
@@ -99,6 +103,11 @@ class ServerProcess:
     def memory(self) -> int:
         """Resident bytes."""
         return resident(self.process.pid)
+
+
+def wait_a_moment() -> None:
+    """Leave the processor to the process that is waited for."""
+    time.sleep(MOMENT)
 
 
 def resident(pid: int | str = "self") -> int:

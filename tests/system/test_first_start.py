@@ -15,7 +15,7 @@ import trio
 from protocol.certs import ensure_server_identity, open_server_identity
 from tests.appserver.cli.processes import command
 from tests.system.application import Desk
-from tests.system.processes import client_of, environment, serving
+from tests.system.processes import client_of, environment, serving, wait_a_moment
 
 KILLS = 10
 """Of real processes; `tests/protocol/certs/test_killed_changes.py` kills the same function at each step."""
@@ -64,7 +64,7 @@ def kill_once_written(folder: Path, delay: float) -> None:
     watchdog.start()
     try:
         while not (resources.exists() and any(resources.iterdir())) and process.poll() is None:
-            os.sched_yield()
+            wait_a_moment()
         assert process.poll() is None, "it ended by itself"
         threading.Event().wait(delay)
     finally:

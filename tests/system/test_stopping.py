@@ -13,7 +13,7 @@ from appclient import ConnectionState, Refused
 from protocol.peer import CallError
 from tests.appserver.cli.processes import command
 from tests.system.application import Desk
-from tests.system.processes import SECONDS, client_of, environment, serving
+from tests.system.processes import MOMENT, SECONDS, client_of, environment, serving, wait_a_moment
 
 CALLS = 50
 
@@ -90,6 +90,7 @@ def test_a_first_start_that_was_killed_does_not_keep_the_next_one_from_starting(
         first = start(folder)
         while not (folder / "Resources" / name).exists():
             assert first.poll() is None
+            wait_a_moment()
         first.kill()
         first.communicate(timeout=SECONDS)
         starts[name] = folder, start(folder)
@@ -116,8 +117,8 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 async def test_what_a_killed_first_start_left_serves_clients(tmp_path: Path) -> None:
     first = start(tmp_path)
-    while not (tmp_path / "Resources" / "key.pem").exists():
-        await trio.lowlevel.checkpoint()
+    while not (tmp_path / "Resources" / "key.pem").exists():  # noqa: ASYNC110 - a process makes it
+        await trio.sleep(MOMENT)
     first.kill()
     first.communicate(timeout=SECONDS)
     with trio.fail_after(20):
