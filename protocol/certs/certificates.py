@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 FINGERPRINT_PREFIX = "sha256:"
 
 _LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
-_BROKEN_HASHES = {"md5", "sha1"}
+BROKEN_HASHES = frozenset({"md5", "sha1"})
+"""Hashes for which somebody can make two texts with one signature."""
+
 _RENEW = "Renew the certificate"
 
 
@@ -233,7 +235,7 @@ def check_strength(path: Path, certificates: Sequence[Certificate]) -> None:
         finding = weakness(certificate.public_key())
         algorithm = certificate.signature_hash_algorithm
         # Nobody relies on the signature that a certificate gives itself.
-        if algorithm is not None and algorithm.name in _BROKEN_HASHES and not is_self_signed(certificate):
+        if algorithm is not None and algorithm.name in BROKEN_HASHES and not is_self_signed(certificate):
             finding = f"its signature uses {algorithm.name.upper()}, which is broken"
         if finding:
             raise errors.WeakKey(

@@ -163,6 +163,22 @@ class WrongPurpose(ResourcesError):
     """The certificate was issued for another use."""
 
 
+class UntrustedRevocationList(ResourcesError):
+    """A revocation list is signed by no authority of `clients-ca.pem`."""
+
+
+class ExpiredRevocationList(ResourcesError):
+    """A revocation list should have been followed by another one: nobody knows who was revoked since."""
+
+
+class NotYetValidRevocationList(ResourcesError):
+    """A revocation list is from the future, or the clock of this machine is wrong."""
+
+
+class PartialRevocationList(ResourcesError):
+    """A revocation list does not say all: a delta list, or one for some certificates only."""
+
+
 class ShortDhParameters(ResourcesError):
     """The prime of `dhparams.pem` is too short."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from protocol.certs.certificates import (
 from protocol.certs.dhparams import FFDHE2048, DhParameters, load_dh_parameters
 from protocol.certs.keys import load_private_key
 from protocol.certs.pem import check_folder
+from protocol.certs.revocation import REVOCATIONS_FILE, Revocations, load_revocations
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -76,10 +77,12 @@ class ServerIdentity(Identity):
     Attributes:
         client_authorities: the authorities of `clients-ca.pem`, as DER. Where there are any, a client
             without a certificate from one of them is refused.
+        revocations: what `clients-crl.pem` says of their certificates.
         dh_parameters: those of `dhparams.pem`, for clients of TLS 1.2 without elliptic curves.
     """
 
     client_authorities: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+    revocations: Revocations = attrs.field(factory=lambda: Revocations(Path(REVOCATIONS_FILE)))
     dh_parameters: DhParameters = FFDHE2048
 
 
@@ -110,6 +113,7 @@ def open_server_identity(
     certificates, key = _load_pair(resources, passphrase)
     for check in _server_checks(cert_file, certificates, key, moment):
         check()
+    authorities = _client_authorities(resources, moment)
     return ServerIdentity(
         **_facts(certificates),
         resources=resources,
@@ -117,7 +121,8 @@ def open_server_identity(
         cert_file=cert_file,
         chain=_shown(certificates),
         private_key=key,
-        client_authorities=_client_authorities(resources, moment),
+        client_authorities=tuple(encode_certificate(authority) for authority in authorities),
+        revocations=load_revocations(resources / REVOCATIONS_FILE, authorities, moment),
         dh_parameters=load_dh_parameters(resources),
     )
 
@@ -133,7 +138,8 @@ def check_server_resources(
         now: likewise.
 
     Returns:
-        The findings; none where `open_server_identity` succeeds.
+        The findings; none where `open_server_identity` succeeds and nothing is to be said of what it
+        opened.
     """
     moment = now or datetime.now(UTC)
     found: list[errors.ResourcesError] = []
@@ -157,15 +163,11 @@ def check_server_resources(
             check()
         except errors.ResourcesError as error:
             found.append(error)
-    optional: tuple[Callable[[], object], ...] = (
-        lambda: _client_authorities(resources, moment),
-        lambda: load_dh_parameters(resources),
-    )
-    for load in optional:
-        try:
-            load()
-        except errors.ResourcesError as error:
-            found.append(error)
+    found += _client_findings(resources, moment)
+    try:
+        load_dh_parameters(resources)
+    except errors.ResourcesError as error:
+        found.append(error)
     return tuple(found)
 
 
@@ -299,7 +301,18 @@ def _shown(certificates: tuple[Certificate, ...]) -> tuple[bytes, ...]:
     return tuple(encode_certificate(certificate) for certificate in shown)
 
 
-def _client_authorities(resources: Path, now: datetime) -> tuple[bytes, ...]:
+def _client_findings(resources: Path, now: datetime) -> Iterator[errors.ResourcesError]:
+    """Find what is wrong with the files that say which clients are let in."""
+    try:
+        authorities = _client_authorities(resources, now)
+        revocations = load_revocations(resources / REVOCATIONS_FILE, authorities, now)
+    except errors.ResourcesError as error:
+        yield error
+        return
+    yield from revocations.findings(now)
+
+
+def _client_authorities(resources: Path, now: datetime) -> tuple[Certificate, ...]:
     path = resources / CLIENTS_CA_FILE
     # A dangling link is an error and not an absent file: that would let every client in.
     if not os.path.lexists(path):
@@ -307,7 +320,7 @@ def _client_authorities(resources: Path, now: datetime) -> tuple[bytes, ...]:
     certificates = load_certificates(path)
     check_strength(path, certificates)
     check_times(path, certificates, now)
-    return tuple(encode_certificate(certificate) for certificate in certificates)
+    return certificates
 
 
 def _is_for_a_server_alone(certificate: Certificate) -> bool:

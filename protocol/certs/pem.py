@@ -55,12 +55,13 @@ class Block:
     encrypted: bool
 
 
-def read_file(path: Path, *, private: bool = False) -> bytes:
+def read_file(path: Path, *, private: bool = False, most: int = MAX_SIZE) -> bytes:
     """Read a small file of Resources.
 
     Args:
         path: the file; a symbolic link is followed, as Let's Encrypt and Kubernetes use them.
         private: whether the file holds a secret, which others must not be able to read.
+        most: bytes that it may have.
 
     Returns:
         Its content, never empty.
@@ -68,18 +69,19 @@ def read_file(path: Path, *, private: bool = False) -> bytes:
     Raises:
         ResourcesError: one of its classes, for every way in which this can fail.
     """
-    content = _read(path, private=private)
+    content = _read(path, private=private, most=most)
     if not content.strip():
         raise errors.EmptyFile(path, "the file is empty", "Copy it again")
     return content
 
 
-def read_blocks(path: Path, *, private: bool = False) -> tuple[Block, ...]:
+def read_blocks(path: Path, *, private: bool = False, most: int = MAX_SIZE) -> tuple[Block, ...]:
     """Read a PEM file.
 
     Args:
         path: the file.
         private: as for `read_file`.
+        most: likewise.
 
     Returns:
         Its blocks in order, at least one.
@@ -87,7 +89,7 @@ def read_blocks(path: Path, *, private: bool = False) -> tuple[Block, ...]:
     Raises:
         ResourcesError: one of its classes.
     """
-    return parse_blocks(path, read_file(path, private=private))
+    return parse_blocks(path, read_file(path, private=private, most=most))
 
 
 def parse_blocks(path: Path, content: bytes) -> tuple[Block, ...]:
@@ -178,7 +180,7 @@ def is_guarded(status: os.stat_result, path: Path) -> bool:
     return not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
-def _read(path: Path, *, private: bool) -> bytes:
+def _read(path: Path, *, private: bool, most: int) -> bytes:
     # O_NONBLOCK: a pipe would otherwise wait for a writer for ever; O_NOCTTY: nothing here may prompt.
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
@@ -188,16 +190,16 @@ def _read(path: Path, *, private: bool) -> bytes:
     except OSError as error:
         raise _open_error(path, error) from error
     try:
-        _check_status(path, os.fstat(descriptor), private=private)
+        _check_status(path, os.fstat(descriptor), private=private, most=most)
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_SIZE)
+            return file.read(most)
     except OSError as error:
         raise _open_error(path, error) from error
     finally:
         os.close(descriptor)
 
 
-def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
+def _check_status(path: Path, status: os.stat_result, *, private: bool, most: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = "folder" if stat.S_ISDIR(status.st_mode) else "pipe, socket or device"
         raise errors.NotAFile(path, f"this is a {kind}", "Put a file in its place")
@@ -207,7 +209,7 @@ def _check_status(path: Path, status: os.stat_result, *, private: bool) -> None:
             f"other users can read this secret (mode {stat.S_IMODE(status.st_mode):04o})",
             f"Run: chmod 600 {shlex.quote(str(path))}   If others may have read it, make a new one",
         )
-    if status.st_size > MAX_SIZE:
+    if status.st_size > most:
         raise errors.DamagedPem(
             path, f"the file has {status.st_size} bytes, too many for PEM", "Copy the right file"
         )

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protocol.certs import CertificatesError, check_peer_certificate, translate_ssl_error
 from protocol.certs.authority import general_name
+from tests.protocol.certs.sha1 import with_sha1
 
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -73,8 +74,8 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
 
-def _root(name: str) -> Authority:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _root(name: str, key: PrivateKey | None = None) -> Authority:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     certificate = (
@@ -96,6 +97,10 @@ def _root(name: str) -> Authority:
 @pytest.fixture(scope="session")
 def authorities() -> dict[str, Authority]:
     root = _root("root")
+    signer = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    old_kind = _root("rsa", signer)
+    below = old_kind.issue(signer, names=(), authority=True, subject="hashed")
+    hashed = x509.load_pem_x509_certificate(with_sha1(below, signer))
     key = ec.generate_private_key(ec.SECP256R1())
     middle = root.issue(key, names=(), authority=True, subject="intermediate")
     old = root.issue(key, names=(), authority=True, subject="intermediate", end=NOW - timedelta(days=1))
@@ -104,6 +109,8 @@ def authorities() -> dict[str, Authority]:
         "root": root,
         "other": _root("other"),
         "namesake": _root("root"),
+        "rsa": old_kind,
+        "hashed": Authority(signer, hashed),
         "intermediate": Authority(key, middle),
     }
 
@@ -124,8 +131,13 @@ def keys() -> dict[str, PrivateKey]:
 def cert(authorities: dict[str, Authority], keys: dict[str, PrivateKey]) -> Callable[..., bytes]:
     """Issue a certificate as PEM: `cert()`, `cert("second", by="other", names=("a.example",))`."""
 
-    def issue(key: str = "own", *, by: str = "root", **options: Any) -> bytes:
-        return pem_of(authorities[by].issue(keys[key], **options))
+    def issue(key: str = "own", *, by: str = "root", sha1: bool = False, **options: Any) -> bytes:
+        issued = authorities[by].issue(keys[key], **options)
+        if not sha1:
+            return pem_of(issued)
+        signer = authorities[by].key
+        assert isinstance(signer, rsa.RSAPrivateKey)
+        return with_sha1(issued, signer)
 
     return issue
 

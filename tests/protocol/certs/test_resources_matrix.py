@@ -213,6 +213,27 @@ OWN_FAULTS = [
             errors.WrongPurpose,
             "a server",
         ),
+        (
+            "cert.pem",
+            "SHA-1",
+            lambda d: d.put("cert.pem", d.cert(by="rsa", sha1=True)),
+            errors.WeakKey,
+            '"CN=test": its signature uses SHA1, which is broken',
+        ),
+        (
+            "cert.pem",
+            "an authority's SHA-1",
+            lambda d: d.put("cert.pem", d.cert(by="hashed") + d.ca("hashed")),
+            errors.WeakKey,
+            '"CN=hashed": its signature uses SHA1',
+        ),
+        (
+            "clients-ca.pem",
+            "SHA-1",
+            lambda d: d.put("clients-ca.pem", d.ca("hashed")),
+            errors.WeakKey,
+            '"CN=hashed": its signature uses SHA1',
+        ),
         ("clients-ca.pem", "no PEM", lambda d: d.put("clients-ca.pem", b"x"), errors.DamagedPem, "not PEM"),
         (
             "clients-ca.pem",
