@@ -5,7 +5,16 @@ from __future__ import annotations
 from protocol.wire.envelope import Goaway
 from protocol.wire.errors import GoawayCode
 
-_INVITATIONS = frozenset({GoawayCode.SHUTDOWN, GoawayCode.POLICY})
+_INVITATIONS = frozenset(
+    {
+        GoawayCode.SHUTDOWN,
+        GoawayCode.POLICY,
+        # The client may have another certificate by now; if not, the next handshake says so by its alert.
+        GoawayCode.CERTIFICATE_EXPIRED,
+        GoawayCode.CERTIFICATE_REVOKED,
+        GoawayCode.CERTIFICATE_UNTRUSTED,
+    }
+)
 
 
 def is_invitation(goaway: Goaway | None) -> bool:

@@ -75,6 +75,12 @@ class GoawayCode(enum.Enum):
     """An administrator ended the session."""
     POLICY = "policy"
     """The connection no longer meets the server's settings; reconnect."""
+    CERTIFICATE_EXPIRED = "certificate_expired"
+    """The client's certificate has ended; reconnect with one that has not."""
+    CERTIFICATE_REVOKED = "certificate_revoked"
+    """The authority has taken the client's certificate back; reconnect with another one."""
+    CERTIFICATE_UNTRUSTED = "certificate_untrusted"
+    """The server no longer trusts the authority of the client's certificate; reconnect with another one."""
 
 
 class Executed(enum.Enum):
