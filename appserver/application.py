@@ -13,7 +13,9 @@ from typing import TypeAlias
 from protocol.peer import Service
 
 Authenticate: TypeAlias = Callable[[Mapping[str, object], str], Awaitable[str]]
-"""Called with a client's credentials and address; returns the principal's name or raises `NotAuthenticated`."""
+"""Called with a client's credentials and address; returns the principal's name or raises `NotAuthenticated`.
+
+An empty name leaves it at that of the client's certificate, which `appserver.current_certificate` gives."""
 
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[object]]
 
@@ -39,7 +41,8 @@ class Application:
 
     Args:
         name: shown to clients and in logs.
-        authenticate: decides who a client is; without one, whoever gets a connection may call.
+        authenticate: decides who a client is; without one, whoever gets a connection may call, under the name in
+            its certificate where the server wants certificates.
         lifespan: returns an async context manager that is entered before the server listens and
             left after the last connection has ended: for a database, for background tasks.
     """

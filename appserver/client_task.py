@@ -15,7 +15,11 @@ import attrs
 import trio
 
 from appserver.application import Application, NotAuthenticated
+from appserver.context import signing_in
+from appserver.encryption import Encryption
+from appserver.identifying import NotIdentified, identify
 from appserver.sessions import Session, SessionTable
+from protocol.certs import ClientChain
 from protocol.peer import HandshakeEnded, Peer, receive_hello, send_pending
 from protocol.settings import TimeoutSettings
 from protocol.transport import Transport, TransportError
@@ -75,11 +79,14 @@ class ClientTask:
         self._limiter = limiter
         self._draining = draining
 
-    async def serve(self, transport: Transport, signed_in: Callable[[Session], object]) -> None:
+    async def serve(
+        self, transport: Transport, accepted: Encryption, signed_in: Callable[[Session], object]
+    ) -> None:
         """Serve one connection to its end.
 
         Args:
             transport: connected, with TLS established where there is any.
+            accepted: what it was accepted under.
             signed_in: called with the session when the client has been welcomed.
         """
         rules = self.rules
@@ -89,7 +96,7 @@ class ClientTask:
         address = transport.peer_address
         try:
             with trio.move_on_after(rules.timeouts.first_frame) as scope:
-                session, events = await self._welcome(transport, connection)
+                session, events = await self._welcome(transport, connection, accepted)
             if scope.cancelled_caught:
                 logger.info("no HELLO in time", extra={"peer": address})
                 return
@@ -123,46 +130,31 @@ class ClientTask:
                 await transport.aclose()
 
     async def _welcome(
-        self, transport: Transport, connection: Connection
+        self, transport: Transport, connection: Connection, accepted: Encryption
     ) -> tuple[Session | None, list[Event]]:
         """Answer HELLO; returns no session where the client was refused."""
+        try:
+            chain = identify(transport.security, accepted, datetime.now(UTC))
+        except NotIdentified as exc:
+            refuse = Refuse(codes.NOT_AUTHENTICATED, str(exc), _reference(), exc.retry_after)
+            return await _refuse(transport, connection, refuse)
         received, events = await receive_hello(transport, connection)
         hello = received.hello
-        principal = ""
-        refuse = self._check_place() or self._check(hello)
-        if refuse is None and self._application.authenticate is not None:
-            try:
-                principal = await self._application.authenticate(hello.credentials, transport.peer_address)
-            except NotAuthenticated as exc:
-                refuse = Refuse(codes.NOT_AUTHENTICATED, str(exc), _reference())
-            except Exception:  # the application's: its database may be down
-                refuse = Refuse(
-                    codes.INTERNAL,
-                    "the server cannot sign anybody in at the moment",
-                    _reference(),
-                    SIGN_IN_RETRY,
-                )
-                logger.exception("authenticate failed", extra={"reference": refuse.reference})
-            else:
-                refuse = self._check_place()  # others may have come meanwhile
-        if refuse is not None:
-            logger.warning(
-                "client refused",
-                extra={
-                    "peer": transport.peer_address,
-                    "code": refuse.code,
-                    "text": refuse.text,
-                    "reference": refuse.reference,
-                },
-            )
-            connection.refuse(refuse)
-            await send_pending(transport, connection)
-            return None, []
+        checked = (
+            self._check_place()
+            or self._check(hello)
+            or await self._sign_in(hello, transport.peer_address, chain)
+        )
+        if not isinstance(checked, Refuse):
+            checked = self._check_place() or checked  # others may have come meanwhile
+        if isinstance(checked, Refuse):
+            return await _refuse(transport, connection, checked)
         session = Session(
             transport.peer_address,
-            principal=principal,
+            principal=checked,
             application=hello.application,
             security=transport.security,
+            chain=chain,
         )
         welcome = Welcome(
             session.id,
@@ -180,6 +172,23 @@ class ClientTask:
             self._sessions.remove(session)
             raise
         return session, events
+
+    async def _sign_in(self, hello: Hello, address: str, chain: ClientChain | None) -> str | Refuse:
+        """The principal's name: the application has the last word, and without one the certificate."""
+        certificate = chain.certificate if chain is not None else None
+        name = certificate.name if certificate is not None else ""
+        if self._application.authenticate is None:
+            return name
+        try:
+            with signing_in(certificate):
+                return await self._application.authenticate(hello.credentials, address) or name
+        except NotAuthenticated as exc:
+            return Refuse(codes.NOT_AUTHENTICATED, str(exc), _reference())
+        except Exception:  # the application's: its database may be down
+            text = "the server cannot sign anybody in at the moment"
+            refuse = Refuse(codes.INTERNAL, text, _reference(), SIGN_IN_RETRY)
+            logger.exception("authenticate failed", extra={"reference": refuse.reference})
+            return refuse
 
     def _check_place(self) -> Refuse | None:
         """Why no client can be served now, or None."""
@@ -211,14 +220,34 @@ class ClientTask:
         return None
 
 
+async def _refuse(transport: Transport, connection: Connection, refuse: Refuse) -> tuple[None, list[Event]]:
+    logger.warning(
+        "client refused",
+        extra={
+            "peer": transport.peer_address,
+            "code": refuse.code,
+            "text": refuse.text,
+            "reference": refuse.reference,
+        },
+    )
+    connection.refuse(refuse)
+    await send_pending(transport, connection)
+    return None, []
+
+
 def _reference() -> str:
     """What the user reads out to the administrator, who finds it in the log."""
     return secrets.token_hex(4)
 
 
 def _facts(session: Session) -> dict[str, object]:
-    return {
+    facts: dict[str, object] = {
         "session": session.id,
         "peer": session.peer_address,
         "encrypted": session.security.encrypted,
-    } | ({"principal": session.principal} if session.principal else {})
+    }
+    if session.principal:
+        facts["principal"] = session.principal
+    if session.certificate is not None:
+        facts["serial"] = session.certificate.serial
+    return facts

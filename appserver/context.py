@@ -1,16 +1,21 @@
-"""`current_call`: what a handler may know beside its arguments."""
+"""`current_call`: what a handler may know beside its arguments; `current_certificate`: whose client it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import TypeVar
 
 import trio
 
 from appserver.sessions import Session
+from protocol.certs import ClientCertificate
 from protocol.interface import Interface
 from protocol.peer.context import Call, current
 from protocol.wire.errors import LocalProtocolError
+
+_signing_in: ContextVar[ClientCertificate | None] = ContextVar("signing_in", default=None)
 
 InterfaceT = TypeVar("InterfaceT", bound=Interface)
 
@@ -60,3 +65,25 @@ def current_call() -> CurrentCall:
     if call is None or not isinstance(call.peer.owner, Session):
         raise LocalProtocolError("current_call() is for handlers: no call is being handled here")
     return CurrentCall(call, call.peer.owner)
+
+
+def current_certificate() -> ClientCertificate | None:
+    """The verified certificate of the client that an `authenticate` function is asked about, or that calls.
+
+    Returns:
+        It; None where the server wants no certificates, and outside of both.
+    """
+    call = current.get(None)
+    if call is not None and isinstance(call.peer.owner, Session):
+        return call.peer.owner.certificate
+    return _signing_in.get()
+
+
+@contextlib.contextmanager
+def signing_in(certificate: ClientCertificate | None) -> Iterator[None]:
+    """Let `current_certificate` say what a client has shown, while the application is asked who it is."""
+    token = _signing_in.set(certificate)
+    try:
+        yield
+    finally:
+        _signing_in.reset(token)

@@ -7,6 +7,7 @@ that serves: a certificate whose key has not arrived yet would leave it unable t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from ssl import SSLContext
@@ -15,6 +16,8 @@ import attrs
 
 from protocol.certs import (
     CertificateFacts,
+    ClientChain,
+    Loss,
     ServerIdentity,
     ensure_server_identity,
     open_server_identity,
@@ -22,10 +25,45 @@ from protocol.certs import (
     read_passphrase,
     server_context,
 )
+from protocol.certs.revocation import authority_ids
 from protocol.settings import Settings, TlsSettings
 from protocol.transport import Security
+from protocol.wire.errors import GoawayCode
 
 _OLD_VERSION = "TLSv1.2"
+
+
+@attrs.frozen
+class Objection:
+    """Why a connection may not go on.
+
+    Attributes:
+        code: for GOAWAY.
+        text: a sentence for its user.
+        urgent: whether it is about who the client is: then its open calls have little time.
+    """
+
+    code: GoawayCode
+    text: str
+    urgent: bool = False
+
+
+OBJECTIONS: Mapping[Loss, Objection] = {
+    Loss.EXPIRED: Objection(
+        GoawayCode.CERTIFICATE_EXPIRED,
+        "the client's certificate, or its authority's, has expired",
+        urgent=True,
+    ),
+    Loss.REVOKED: Objection(
+        GoawayCode.CERTIFICATE_REVOKED, "the client's certificate was revoked", urgent=True
+    ),
+    Loss.UNTRUSTED: Objection(
+        GoawayCode.CERTIFICATE_UNTRUSTED,
+        "this server no longer trusts the authority of the client's certificate (clients-ca.pem)",
+        urgent=True,
+    ),
+}
+"""What becomes of a connection whose client's certificate counts no longer."""
 
 
 @attrs.frozen
@@ -38,12 +76,25 @@ class Encryption:
         identity: the certificate, None without encryption.
         context: the TLS context, None without encryption. With the switch on and no context the server
             takes nobody: the files cannot be used, and plain text is no way out.
+        suites: names of the ciphers that the context takes.
+        authorities: those whose clients are let in, by `authority_id`; without any, clients need no certificate.
     """
 
     encrypt: bool
     policy: TlsSettings
     identity: ServerIdentity | None = None
     context: SSLContext | None = attrs.field(default=None, repr=False, eq=False)
+    suites: frozenset[str] = attrs.field(init=False, repr=False, eq=False)
+    authorities: frozenset[bytes] = attrs.field(init=False, repr=False, eq=False)
+
+    @suites.default
+    def _read_suites(self) -> frozenset[str]:
+        ciphers = self.context.get_ciphers() if self.context is not None else []
+        return frozenset(cipher["name"] for cipher in ciphers)
+
+    @authorities.default
+    def _read_authorities(self) -> frozenset[bytes]:
+        return authority_ids(self.identity.client_authorities if self.identity is not None else ())
 
     @property
     def is_closed(self) -> bool:
@@ -58,13 +109,32 @@ class Encryption:
         names = [field.name for field in attrs.fields(CertificateFacts)]
         return CertificateFacts(**{name: getattr(self.identity, name) for name in names})
 
-    def objection(self, security: Security, accepted: Encryption) -> str | None:
-        """Why a connection no longer complies, as a sentence for its user; None where it does.
+    def objection(self, security: Security, chain: ClientChain | None, now: datetime) -> Objection | None:
+        """Why a connection no longer complies; None where it does.
 
         Args:
             security: what the connection negotiated.
-            accepted: what it was accepted under.
+            chain: its client's certificate, None where it showed none.
+            now: the present time, UTC.
         """
+        wanted = self._objection_to_identity(chain, now)
+        if wanted is not None:
+            return wanted
+        text = self._objection_to(security)
+        return Objection(GoawayCode.POLICY, text) if text is not None else None
+
+    def _objection_to_identity(self, chain: ClientChain | None, now: datetime) -> Objection | None:
+        if self.identity is None:
+            return None
+        if chain is not None:
+            loss = chain.loss(self.authorities, self.identity.revocations, now)
+            return OBJECTIONS[loss] if loss is not None else None
+        if self.authorities:
+            text = "this server wants to see the client's certificate (clients-ca.pem)"
+            return Objection(GoawayCode.POLICY, text, urgent=True)
+        return None
+
+    def _objection_to(self, security: Security) -> str | None:
         if self.encrypt != security.encrypted:
             switch = "on" if self.encrypt else "off"
             return f"encryption was switched {switch} at this server (client_server.encrypt)"
@@ -72,18 +142,9 @@ class Encryption:
             return None
         if self.policy.min_version == "1.3" and security.version == _OLD_VERSION:
             return "this server does not take TLS 1.2 any more (tls.min_version)"
-        if security.cipher not in {cipher["name"] for cipher in self.context.get_ciphers()}:
+        if security.cipher not in self.suites:
             return f"this server does not take the cipher {security.cipher} any more (tls.ciphers)"
-        if _asks_for_more(self.identity, accepted.identity):
-            return "this server wants to see the client's certificate anew (clients-ca.pem)"
         return None
-
-
-def _asks_for_more(now: ServerIdentity | None, then: ServerIdentity | None) -> bool:
-    """Whether a client that was accepted then may have no certificate that counts now."""
-    wanted = set(now.client_authorities) if now is not None else set()
-    shown = set(then.client_authorities) if then is not None else set()
-    return bool(wanted) and not (shown and shown <= wanted)
 
 
 def load_identity(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from ssl import SSLContext
 
@@ -20,6 +20,7 @@ from appserver.application import Application
 from appserver.client_task import ClientTask, ConnectionRules
 from appserver.encryption import Encryption, load_encryption
 from appserver.gate import Gate
+from appserver.rechecking import keep_checking
 from appserver.reloading import Reloader, ReloadReport
 from appserver.sending_away import send_away
 from appserver.sessions import Session, SessionInfo, SessionTable
@@ -34,6 +35,9 @@ from protocol.transport.listener import Listener, open_listeners
 from protocol.wire.errors import GoawayCode
 
 logger = logging.getLogger("appserver.server")
+
+_AT_ONCE = 500
+"""Sessions that are looked at before others have their turn."""
 
 
 @attrs.frozen
@@ -66,6 +70,7 @@ class Server:
         settings: those that new connections get.
         addresses: what it listens on, as `host:port`.
         reloader: takes changed files over; None where nothing is read again, as in the harness.
+        now: the clock, UTC, by which clients' certificates end.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Server:
         self.sessions = SessionTable()
         self.addresses: tuple[str, ...] = ()
         self.reloader: Reloader | None = None
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._nursery: trio.Nursery | None = None
         self._draining = False
         self._accepted = 0
@@ -158,15 +164,27 @@ class Server:
         self._gate.most = settings.limits.connections_before_authentication
         self._gate.per_source = settings.limits.per_source
         self._limiter.total_tokens = settings.limits.worker_threads
+        now = self.now()
         for session in self.sessions:
-            self._check_compliance(session)
+            self._check_compliance(session, now)
 
-    def _check_compliance(self, session: Session) -> None:
-        text = self.encryption.objection(session.security, session.accepted)
-        if text is not None and self._nursery is not None and not session.sent_away:
+    async def check_sessions(self) -> None:
+        """Send those away whose client's certificate has ended since they were looked at."""
+        now = self.now()
+        for number, session in enumerate(self.sessions):
+            self._check_compliance(session, now)
+            if number % _AT_ONCE == _AT_ONCE - 1:
+                await trio.lowlevel.checkpoint()
+
+    def _check_compliance(self, session: Session, now: datetime) -> None:
+        if session.hurried or self._nursery is None:
+            return
+        objection = self.encryption.objection(session.security, session.chain, now)
+        # One that was sent away is told again only where it has less time now.
+        if objection is not None and (objection.urgent or not session.sent_away):
             ahead = self.sessions.sent_away
-            self.sessions.leave_place(session)
-            send_away(session, text, self._nursery, ahead=ahead, patience=self.settings.timeouts.drain)
+            self.sessions.leave_place(session, hurried=objection.urgent)
+            send_away(session, objection, self._nursery, ahead=ahead, patience=self.settings.timeouts.drain)
 
     async def listen(self, listener: Listener, nursery: trio.Nursery) -> None:
         """Accept connections until cancelled.
@@ -201,7 +219,7 @@ class Server:
 
         def signed_in(session: Session) -> None:
             leave_gate()
-            self._admit(session, encryption)
+            self._admit(session)
 
         try:
             if encryption.is_closed:
@@ -211,7 +229,7 @@ class Server:
             transport = await accept_transport(
                 sock, context=encryption.context, timeouts=self.settings.timeouts
             )
-            await self._task.serve(transport, signed_in)
+            await self._task.serve(transport, encryption, signed_in)
         except Mismatch as exc:
             logger.warning("client speaks something else", extra={"peer": source, "finding": exc.cause})
         except TransportError as exc:
@@ -222,14 +240,13 @@ class Server:
         finally:
             leave_gate()
 
-    def _admit(self, session: Session, accepted: Encryption) -> None:
-        session.accepted = accepted
-        self._check_compliance(session)
+    def _admit(self, session: Session) -> None:
+        self._check_compliance(session, self.now())
 
     async def serve_transport(self, transport: Transport) -> None:
         """Serve one connection that did not come through a listener, for harnesses."""
         self._accepted += 1
-        await self._task.serve(transport, partial(self._admit, accepted=self.encryption))
+        await self._task.serve(transport, self.encryption, self._admit)
 
     async def drain(self, text: str = "the server is stopping") -> None:
         """Take no new calls, wait for the open ones as long as `timeouts.drain` allows, then end."""
@@ -285,6 +302,7 @@ async def open_server(
     server.addresses = tuple(listener.location for listener in listeners)
     async with run_server(server, listeners) as nursery:
         nursery.start_soon(keep_certificate, server.reloader)
+        nursery.start_soon(keep_checking, server)
         if watch:
             nursery.start_soon(server.reloader.watch)
         yield server

@@ -10,7 +10,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from appserver.encryption import Encryption
+from protocol.certs import ClientCertificate, ClientChain
 from protocol.interface import Interface, contract_of, make_proxy
 from protocol.peer import OnePeer, Peer, PeerCaller, PeerStatistics
 from protocol.transport import Security
@@ -25,11 +25,12 @@ class SessionInfo:
 
     Attributes:
         id: name of the session.
-        principal: who the client is, empty without sign-in.
+        principal: who the client is, empty where nothing says so.
         application: what the client calls itself; not verified.
         connected: since when, UTC.
         security: what the connection negotiated.
         connection: its traffic now.
+        certificate: the client's, None where the server wants none.
     """
 
     id: str
@@ -38,6 +39,7 @@ class SessionInfo:
     connected: datetime
     security: Security
     connection: PeerStatistics
+    certificate: ClientCertificate | None = None
 
 
 class Session:
@@ -45,26 +47,34 @@ class Session:
 
     Attributes:
         id: name of the session, unique while the server runs.
-        principal: who the client is, as `authenticate` said; empty without.
+        principal: who the client is, as `authenticate` said or else its certificate; empty without either.
         application: what the client calls itself; not verified.
         peer_address: where it connects from.
         security: what the connection negotiated.
         connected: since when, UTC.
-        accepted: what the connection was accepted under.
+        chain: the client's certificate with those behind it, None where the server wants none.
         sent_away: its client was told to come back on another connection.
+        hurried: likewise, and that its open calls have little time.
         gone: set when its connection has ended.
     """
 
-    accepted: Encryption
-
-    def __init__(self, peer_address: str, *, principal: str, application: str, security: Security) -> None:
+    def __init__(
+        self,
+        peer_address: str,
+        *,
+        principal: str,
+        application: str,
+        security: Security,
+        chain: ClientChain | None = None,
+    ) -> None:
         self.id = secrets.token_hex(6)
         self.principal = principal
         self.application = application
         self.peer_address = peer_address
         self.security = security
+        self.chain = chain
         self.connected = datetime.now(UTC)
-        self.sent_away = False  # `SessionTable.leave_place` sets it
+        self.sent_away = self.hurried = False  # `SessionTable.leave_place` sets them
         self.gone = trio.Event()
         self._peer: Peer | None = None
 
@@ -77,6 +87,11 @@ class Session:
         """The connection."""
         assert self._peer is not None
         return self._peer
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The client's certificate, verified; None where the server wants none."""
+        return self.chain.certificate if self.chain is not None else None
 
     def use(self, cls: Callable[..., InterfaceT]) -> InterfaceT:
         """A proxy of an interface that this client serves: the way to call it back.
@@ -98,7 +113,13 @@ class Session:
     def info(self) -> SessionInfo:
         """A snapshot."""
         return SessionInfo(
-            self.id, self.principal, self.application, self.connected, self.security, self.peer.statistics()
+            self.id,
+            self.principal,
+            self.application,
+            self.connected,
+            self.security,
+            self.peer.statistics(),
+            self.certificate,
         )
 
     def __repr__(self) -> str:
@@ -133,10 +154,12 @@ class SessionTable:
             self.sent_away -= session.sent_away
         session.gone.set()
 
-    def leave_place(self, session: Session) -> None:
+    def leave_place(self, session: Session, *, hurried: bool = False) -> None:
         """Take note that a client was sent away: it comes back on another connection, and must find a place."""
-        session.sent_away = True
-        self.sent_away += session.id in self._sessions
+        session.hurried = session.hurried or hurried
+        if not session.sent_away:
+            session.sent_away = True
+            self.sent_away += session.id in self._sessions
 
     @property
     def places_taken(self) -> int:

@@ -19,6 +19,7 @@ from protocol.certs import (
     check_resources,
     client_resources_folder,
     ensure_server_identity,
+    facts_of_der,
     open_server_identity,
     read_passphrase,
     server_context,
@@ -151,7 +152,19 @@ def _try_server(
         return None
     names = ", ".join(identity.names)
     notes.append(f"server's Resources: {folder}; certificate for {names} until {identity.not_after:%Y-%m-%d}")
+    if identity.client_authorities:
+        notes.append(_clients_note(identity))
     return policy
+
+
+def _clients_note(identity: ServerIdentity) -> str:
+    authorities = ", ".join(facts_of_der(der).subject for der in identity.client_authorities)
+    lists = [
+        f"{part.issuer}: {len(part.serials)} revoked"
+        + (f", next list by {part.until:%Y-%m-%d %H:%M} UTC" if part.until is not None else "")
+        for part in identity.revocations.lists
+    ]
+    return f"clients need a certificate from {authorities}; {'; '.join(lists) or 'nobody is revoked'}"
 
 
 def _read_policy(identity: ServerIdentity, tls: TlsSettings) -> PolicyInForce:

@@ -2,6 +2,7 @@
 
 from protocol.certs.certificates import CertificateFacts, facts_of_der, spki_fingerprint
 from protocol.certs.check import check_client_resources, check_resources
+from protocol.certs.client_certificates import ClientCertificate, ClientChain, Loss, UnfitName, read_chain
 from protocol.certs.context import ALPN_PROTOCOL, client_context, looking_context, server_context
 from protocol.certs.description import Description, describe_file, describe_resources
 from protocol.certs.dhparams import (
@@ -112,8 +113,10 @@ __all__ = [
     "CertificateFacts",
     "CertificatesError",
     "ChangedServerKey",
+    "ClientCertificate",
     "ClientCertificateRefused",
     "ClientCertificateRequired",
+    "ClientChain",
     "ClientIdentity",
     "DamagedKnownServers",
     "DamagedPem",
@@ -132,6 +135,7 @@ __all__ = [
     "KeyReadableByOthers",
     "KeyType",
     "KnownServer",
+    "Loss",
     "MissingFile",
     "MissingFolder",
     "NewKey",
@@ -159,6 +163,7 @@ __all__ = [
     "Subject",
     "SubjectError",
     "Trust",
+    "UnfitName",
     "UnfitServerCertificate",
     "UnknownAuthority",
     "UnreadableFile",
@@ -204,6 +209,7 @@ __all__ = [
     "open_server_identity",
     "parse_pin",
     "prove_server_context",
+    "read_chain",
     "read_known_servers",
     "read_passphrase",
     "renew_server_certificate",

@@ -80,26 +80,27 @@ class Revocations:
 
     def cover(self, certificates: Iterable[bytes]) -> bool:
         """Tell whether each of several authorities, given as DER, has a list."""
-        from cryptography import x509
-
-        known = {part.authority for part in self.lists}
-        return all(authority_id(x509.load_der_x509_certificate(der)) in known for der in certificates)
+        return authority_ids(certificates) <= {part.authority for part in self.lists}
 
     def is_overdue(self, authority: bytes, now: datetime) -> bool:
         """Tell whether an authority's newest list should have been followed by another one."""
-        newest = self.newest(authority)
-        return newest is not None and newest.until is not None and now > newest.until
+        return any(
+            newest.until is not None and now > newest.until
+            for newest in self.newest_lists()
+            if newest.authority == authority
+        )
 
-    def newest(self, authority: bytes) -> RevocationList | None:
-        """Give the newest list of an authority."""
-        own = (part for part in self.lists if part.authority == authority)
-        return max(own, key=lambda part: part.issued, default=None)
+    def newest_lists(self) -> Iterable[RevocationList]:
+        """Give the newest list of each authority that has any."""
+        found: dict[bytes, RevocationList] = {}
+        for part in sorted(self.lists, key=lambda part: part.issued):
+            found[part.authority] = part
+        return found.values()
 
     def findings(self, now: datetime) -> Iterator[errors.ResourcesError]:
         """Say what is wrong with lists that are nevertheless no reason to stop serving."""
-        for authority in dict.fromkeys(part.authority for part in self.lists):
-            newest = self.newest(authority)
-            if newest is not None and newest.until is not None and now > newest.until:
+        for newest in self.newest_lists():
+            if newest.until is not None and now > newest.until:
                 yield errors.ExpiredRevocationList(
                     self.file,
                     f'the list of "{newest.issuer}" was to be followed by another on '
@@ -210,6 +211,13 @@ def authority_id(certificate: Certificate) -> bytes:
     return hashlib.sha256(
         len(name).to_bytes(4, "big") + name + public_bytes(certificate.public_key())
     ).digest()
+
+
+def authority_ids(certificates: Iterable[bytes]) -> frozenset[bytes]:
+    """Identify several authorities, given as DER."""
+    from cryptography import x509
+
+    return frozenset(authority_id(x509.load_der_x509_certificate(der)) for der in certificates)
 
 
 def _facts_of(one: CertificateRevocationList, name: str, identifier: bytes) -> RevocationList:

@@ -28,7 +28,7 @@ _WRONG_NAME = {62, 63, 64, 0x800B010F, -67602}
 
 _CERTIFICATE_ALERTS = {
     "UNKNOWN_CA": "it comes from an authority that the other side does not trust",
-    "CERTIFICATE_EXPIRED": "it has expired",
+    "CERTIFICATE_EXPIRED": "it has expired, or the server's list of revoked certificates has",
     "CERTIFICATE_REVOKED": "it was revoked",
     "BAD_CERTIFICATE": "it is not in order",
     "UNSUPPORTED_CERTIFICATE": "it is of a kind that the server does not accept",

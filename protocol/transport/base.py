@@ -41,6 +41,8 @@ class Security:
         group: the key exchange's group, such as `X25519`; None where Python does not tell.
         fingerprint: `sha256:` and 64 hexadecimal digits of the peer's public key, if it showed a certificate.
         peer_certificate: the peer's certificate, DER; the TLS layer has verified it as its context demands.
+        client_chain: on a server, the client's certificate and those behind it up to the authority that is trusted,
+            DER, as this handshake has verified them; none where it showed none.
     """
 
     encrypted: bool = False
@@ -50,6 +52,7 @@ class Security:
     group: str | None = None
     fingerprint: str | None = None
     peer_certificate: bytes | None = attrs.field(default=None, repr=False)
+    client_chain: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
 
 PLAIN: Final = Security()

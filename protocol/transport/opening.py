@@ -9,6 +9,7 @@ from protocol.certs import check_peer_certificate
 from protocol.settings import TimeoutSettings
 from protocol.transport.address import Address
 from protocol.transport.base import ALPN, Carrier, Security, Transport
+from protocol.transport.errors import TlsFailure
 from protocol.transport.memory import MemoryTransport
 from protocol.transport.memory_tls import open_memory_tls
 from protocol.transport.mismatch import (
@@ -89,6 +90,15 @@ async def open_server(
         return carrier
     await examine_client(carrier, encrypt=True, timeout=timeouts.handshake)
     transport = await _start_tls(carrier, context, timeouts.handshake)
+    if context.verify_mode is ssl.CERT_REQUIRED and not transport.security.client_chain:
+        # A session of TLS 1.2 that is resumed by its id: without tickets OpenSSL keeps it by itself, Python cannot
+        # switch that off, and the client's certificate is not looked at again, whatever has become of it.
+        transport.abort()
+        raise TlsFailure(
+            transport.peer_address,
+            "the client resumed a TLS session, in which its certificate is not looked at",
+            "It has to connect by a whole handshake",
+        )
     if transport.security.protocol != ALPN:
         try:
             transport.send_nowait(HTTP_ANSWER)  # most probably a browser; nobody else is harmed by it

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import ssl
+import sys
+from typing import Final, Protocol
 
 from protocol.certs import spki_fingerprint
 from protocol.transport.base import Security
+
+_DER: Final = 2
+"""`_ssl.ENCODING_DER`."""
+
+
+class _Certificate(Protocol):
+    """What is used of `_ssl.Certificate`."""
+
+    def public_bytes(self, encoding: int, /) -> bytes: ...
 
 
 def describe_tls(tls: ssl.SSLSocket | ssl.SSLObject, group: str | None = None) -> Security:
@@ -26,7 +37,16 @@ def describe_tls(tls: ssl.SSLSocket | ssl.SSLObject, group: str | None = None) -
         group=group or (ask_group() if ask_group is not None else None),
         fingerprint=_fingerprint(certificate) if certificate else None,
         peer_certificate=certificate,
+        client_chain=_verified_chain(tls) if certificate and tls.server_side else (),
     )
+
+
+def _verified_chain(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[bytes, ...]:
+    if sys.version_info >= (3, 13):
+        return tuple(tls.get_verified_chain())
+    # The C object has had this method since Python 3.10; there it gives objects that can write themselves, or None.
+    chain: list[_Certificate] = tls._sslobj.get_verified_chain() or []  # type: ignore[union-attr]
+    return tuple(certificate.public_bytes(_DER) for certificate in chain)
 
 
 def _fingerprint(certificate: bytes) -> str | None:

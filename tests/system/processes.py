@@ -123,6 +123,7 @@ async def serving(
     encrypt: bool = True,
     port: int = 0,
     extra: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
     **settings: object,
 ) -> AsyncIterator[ServerProcess]:
     """Run `appserver run` for as long as the context lasts.
@@ -132,6 +133,7 @@ async def serving(
         encrypt: the switch.
         port: 0 for a free one.
         extra: environment variables.
+        seconds: how long it may live.
         settings: as `timeouts_ping=0.5`.
     """
     variables = environment(
@@ -145,7 +147,7 @@ async def serving(
         }
     )
     words = command("appserver", "run", "--json", "tests.system.application")
-    with started(words, folder, variables, seconds=SECONDS) as process:
+    with started(words, folder, variables, seconds=seconds) as process:
         announcement = await trio.to_thread.run_sync(read_announcement, process, folder)
         yield ServerProcess(folder, process, announcement)
 

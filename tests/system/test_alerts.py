@@ -21,11 +21,13 @@ import attrs
 import pytest
 import trio
 import trustme
+from cryptography import x509
 
 from protocol.certs import client_context, load_trust
 from protocol.certs.identity import open_client_identity
 from protocol.settings import TimeoutSettings, TlsSettings
 from protocol.transport import Address, TlsFailure, connect_transport
+from tests.appserver.clients import revocation_list
 from tests.system.processes import ServerProcess, client_resources, serving
 
 TRIES = int(os.environ.get("ALERT_TRIES", "10"))
@@ -35,6 +37,7 @@ DAY = timedelta(days=1)
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 NUMBERS = {
     "handshake_failure": 40,
+    "certificate_revoked": 44,
     "certificate_expired": 45,
     "unknown_ca": 48,
     "protocol_version": 70,
@@ -52,7 +55,7 @@ class Refusal:
         version: of TLS that it speaks.
         alert: what it must be told.
         text: what our client's error must say.
-        identity: the certificate that it shows: "expired" or "stranger"; None for none.
+        identity: the certificate that it shows: "expired", "revoked" or "stranger"; None for none.
         mutual: whether the server wants one.
         words: what makes OpenSSL's client that client.
         change: what makes ours it.
@@ -95,6 +98,10 @@ ROWS = [
     ),
     *(
         Refusal("expired", version, "certificate_expired", "it has expired", "expired", mutual=True)
+        for version in VERSIONS
+    ),
+    *(
+        Refusal("revoked", version, "certificate_revoked", "it was revoked", "revoked", mutual=True)
         for version in VERSIONS
     ),
     Refusal(
@@ -144,6 +151,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> 
     leaves = {
         "stranger": trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert("ada@example", not_before=begin),
         "expired": authority.issue_cert("ada@example", not_before=begin, not_after=NOW - DAY),
+        "revoked": authority.issue_cert("ada@example", not_before=begin),
     }
     made = {}
     for name, leaf in leaves.items():
@@ -212,6 +220,8 @@ async def test_the_client_is_told_why_by_name_every_time(
     if refusal.mutual:
         resources.mkdir()
         authority.cert_pem.write_to_path(resources / "clients-ca.pem")
+        revoked = x509.load_pem_x509_certificate((folders["revoked"] / "cert.pem").read_bytes())
+        (resources / "clients-crl.pem").write_bytes(revocation_list(authority, [revoked.serial_number]))
     identity = folders[refusal.identity] if refusal.identity is not None else None
     alerts: Counter[str] = Counter()
     failures: Counter[tuple[str | None, str]] = Counter()
