@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from protocol.certs.first_start import check_can_make
 from protocol.certs.groups import wanted_groups
 from protocol.certs.keys import encode_private_key, load_private_key
 from tests.appserver.cli.processes import command, run_command, running
+from tests.appserver.clients import DAY, ClientAuthority
 
 Output = pytest.CaptureFixture[str]
 
@@ -309,3 +311,21 @@ def test_help_needs_no_library_of_the_server_alone() -> None:
     )
     result = run_command([sys.executable, "-c", program], cwd=Path.cwd())
     assert result.returncode == 0, result.stderr
+
+
+def test_check_says_whose_clients_are_let_in_and_what_is_wrong_with_their_lists(folder: Path) -> None:
+    with running(folder):
+        pass
+    club, now = ClientAuthority(), datetime.now(UTC)
+    (folder / "Resources" / "clients-ca.pem").write_bytes(club.pem)
+    (folder / "Resources" / "clients-crl.pem").write_bytes(club.revocations([5, 6]))
+    result = run_command(command("appserver", "check"), cwd=folder)
+    assert result.returncode == 0, result.stdout
+    assert "clients need a certificate from " in result.stdout
+    assert "2 revoked, next list by " in result.stdout
+    overdue = club.revocations(issued=now - 2 * DAY, until=now - DAY)
+    (folder / "Resources" / "clients-crl.pem").write_bytes(overdue)
+    result = run_command(command("appserver", "check"), cwd=folder)
+    assert result.returncode == 1
+    assert f"problem  {folder / 'Resources' / 'clients-crl.pem'}: " in result.stdout
+    assert "Put the authority's present list there" in result.stdout
