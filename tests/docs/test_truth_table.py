@@ -12,7 +12,7 @@ import trio
 from appclient import CONNECT_ERRORS, connect
 from appclient.asking import Ask
 from appserver import Application, open_server
-from protocol.certs import note_server
+from protocol.certs import ensure_server_identity, note_server
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import Address
 from tests.appserver.clients import ClientAuthority
