@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from protocol.wire.events import CallReceived
 
 
@@ -11,7 +9,7 @@ class DeferredCalls:
     """The calls of one connection that wait for room, in the order they came."""
 
     def __init__(self) -> None:
-        self._calls: deque[tuple[CallReceived, float]] = deque()
+        self._calls: list[tuple[CallReceived, float]] = []  # no more than limits.open_calls
 
     def add(self, call: CallReceived, now: float) -> None:
         """Have a call wait from now on, seconds of any steady clock."""
@@ -19,7 +17,7 @@ class DeferredCalls:
 
     def take(self, now: float) -> CallReceived:
         """The next one, with what is left of its deadline: less than nothing where it has waited too long."""
-        call, since = self._calls.popleft()
+        call, since = self._calls.pop(0)
         return call if call.deadline is None else call._replace(deadline=call.deadline - (now - since))
 
     def remove(self, stream: int) -> bool:

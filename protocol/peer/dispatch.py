@@ -40,6 +40,7 @@ from protocol.peer.service import Handler
 from protocol.peer.worker import Worker
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
+from protocol.transport.base import FULL
 from protocol.wire import codes
 from protocol.wire.codec import PACK_ERRORS, new_packer, unpack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed
@@ -204,6 +205,7 @@ class Dispatcher:
         receive = self._transport.receive_nowait
         peer = self._peer
         reads = 0
+        more = True
         while True:
             while events:
                 event = events.popleft()
@@ -225,11 +227,13 @@ class Dispatcher:
             peer.flush()
             if self._deferred and peer.has_room:
                 self.resume_calls()
-            data = receive()
+            data = receive() if more else None
+            more = True
             if data is None:
                 reads = 0
                 await self._transport.wait_readable()
             elif data:
+                more = len(data) >= FULL
                 events.extend(connection.receive(data, trio.current_time()))
                 reads += 1
                 if reads >= READS_IN_A_ROW:

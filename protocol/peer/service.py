@@ -49,6 +49,7 @@ class Service:
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._contracts: dict[str, Contract] = {}
+        self._offers: dict[str, InterfaceOffer] = {}
         self.handlers: Mapping[str, Handler] = MappingProxyType(self._handlers)
         self.contracts: Mapping[str, Contract] = MappingProxyType(self._contracts)
         self.errors = ErrorTable()
@@ -71,6 +72,7 @@ class Service:
         if contract.name in self._contracts:
             raise ContractError(f"the interface {contract.name} is served already")
         self._contracts[contract.name] = contract
+        self._offers[contract.name] = InterfaceOffer((contract.version,), contract.fingerprint, None)
         self.errors.add(contract)
         for name, method in contract.methods.items():
             function = bound.handlers[name]
@@ -86,16 +88,18 @@ class Service:
         Args:
             wanted: what the client's HELLO named.
         """
-        return {
-            name: InterfaceOffer(
-                (contract.version,),
-                contract.fingerprint,
-                contract.description
-                if name in wanted and wanted[name].fingerprint != contract.fingerprint
-                else None,
-            )
-            for name, contract in self._contracts.items()
+        others = [
+            name
+            for name, offer in wanted.items()
+            if name in self._offers and offer.fingerprint != self._offers[name].fingerprint
+        ]
+        if not others:
+            return self._offers
+        described = {
+            name: attrs.evolve(self._offers[name], description=self._contracts[name].description)
+            for name in others
         }
+        return self._offers | described
 
     def describe(self, names: Iterable[str] | None = None) -> dict[str, Any]:
         """The descriptions of the named interfaces, of all without names."""

@@ -49,6 +49,7 @@ class Writer:
         self._pull = connection.data_to_send
         self._transport = transport
         self._connection = connection
+        self._outbox = connection.outbox
         self._timeout = timeout
         self._most_pending = most_pending
         self._on_room = on_room
@@ -68,9 +69,10 @@ class Writer:
         if self._blocked:
             self._check_pending()
             return
-        while True:
+        outbox = self._outbox
+        while self._rest or outbox.scheduler.size:
             data = self._rest or self._pull()
-            if not data:
+            if not data:  # what waits is held back
                 return
             sent = self._send(data)
             if sent == len(data):

@@ -58,7 +58,7 @@ class Limits:
     open_calls: int = attrs.field(default=100, validator=_between(1, 1 << 20))
     subscriptions: int = attrs.field(default=1000, validator=_between(0, 1 << 20))
     stream_credit: int = attrs.field(default=64 * 1024, validator=_between(1, 1 << 30))
-    stream_window: int = attrs.field(default=256 * 1024, validator=_between(1, 1 << 30))
+    stream_window: int = attrs.field(default=1024 * 1024, validator=_between(1, 1 << 30))
     connection_credit: int = attrs.field(default=4 * 1024 * 1024, validator=_between(1, 1 << 32))
     depth: int = attrs.field(default=64, validator=_between(1, 512))
     elements: int = attrs.field(default=65_536, validator=_between(16, 1 << 24))
