@@ -262,10 +262,30 @@ async def open_tls(
     return TlsTransport(sock, describe_tls(sock, group_of(flight)), address)
 
 
+_turn: trio.lowlevel.RunVar[trio.Lock] = trio.lowlevel.RunVar("handshakes")
+
+
+async def _wait_turn() -> None:
+    """Let everybody else run before the next step of a server's handshake, which is a millisecond of arithmetic.
+
+    Forty greetings that came together would otherwise be answered in one pass of the loop, and all who are
+    connected would wait for them.
+    """
+    try:
+        turn = _turn.get()
+    except LookupError:
+        turn = trio.Lock()
+        _turn.set(turn)
+    async with turn:
+        await trio.lowlevel.checkpoint()
+
+
 async def _shake_hands(sock: ssl.SSLSocket) -> bytes:
     """Returns the first bytes that a server sent, for `group_of`; none on the server's side."""
     flight = b""
     while True:
+        if sock.server_side:
+            await _wait_turn()
         try:
             sock.do_handshake()
         except SSLWantReadError:

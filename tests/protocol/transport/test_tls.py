@@ -209,6 +209,45 @@ async def test_a_client_that_stalls_in_the_handshake_is_dropped_in_time() -> Non
         client.close()
 
 
+async def test_greetings_that_come_together_are_answered_one_a_pass_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is arithmetic that nobody else can run beside; who is connected gets his turn in between."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    sent = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=rig.HOST).do_handshake()
+    hello = sent.read()
+    passes = 0
+    answered: list[int] = []
+    shake_hands = ssl.SSLSocket.do_handshake
+
+    def noted(sock: ssl.SSLSocket) -> None:
+        answered.append(passes)
+        shake_hands(sock)
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", noted)
+    pairs = [socket.socketpair() for _ in range(20)]
+    async with trio.open_nursery() as nursery:
+
+        async def accept(sock: socket.socket) -> None:
+            with contextlib.suppress(TransportError):
+                await accept_transport(sock, context=rig.server_context(), timeouts=rig.TIMEOUTS)
+
+        for ours, theirs in pairs:
+            theirs.sendall(hello)
+            nursery.start_soon(accept, ours)
+        with trio.fail_after(10):
+            while len(answered) < 20:
+                await trio.lowlevel.checkpoint()
+                passes += 1
+        nursery.cancel_scope.cancel()
+    for _, theirs in pairs:
+        theirs.close()
+    assert len(set(answered)) == len(answered)
+
+
 @pytest.mark.parametrize("side", ["client", "server"])
 async def test_a_cancelled_handshake_leaves_nothing_open(side: str) -> None:
     contexts = rig.contexts_of(rig.TLS13)
