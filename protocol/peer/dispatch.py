@@ -37,6 +37,7 @@ from protocol.peer.incoming import IncomingTable
 from protocol.peer.items import ReceivedStream, send_items
 from protocol.peer.replies import Refusal
 from protocol.peer.service import Handler
+from protocol.peer.stalls import check_stall
 from protocol.peer.worker import Worker
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("appserver.calls")
 
-STALL = 0.1
-"""Seconds that a handler may hold the loop before the log names it."""
 RESERVE = 8
 """Idle workers that one connection keeps."""
 READS_IN_A_ROW = 8
@@ -273,7 +272,7 @@ class Dispatcher:
         started = time.monotonic()
 
         def suspended() -> None:
-            self._check_stall(started, call)
+            check_stall(started, call.method)
             self._hand_over(worker, call)
 
         try:
@@ -288,7 +287,7 @@ class Dispatcher:
             self._answer_failure(call, exc)
         if worker.call is None:
             worker.scope_used = told.scope_taken
-            self._check_stall(started, call)
+            check_stall(started, call.method)
             if self.incoming:
                 self.incoming.pop(stream, None)
             if call.deadline is not None:
@@ -392,12 +391,3 @@ class Dispatcher:
         self.incoming.pop(call.stream, None)
         self._peer.wake()
         self._peer.call_done()
-
-    def _check_stall(self, started: float, call: CallReceived) -> None:
-        """Say which handler held the loop, and with it every other connection."""
-        held = time.monotonic() - started
-        if held > STALL:
-            logger.warning(
-                "handler held the event loop; make it a plain `def`, which runs in a thread",
-                extra={"method": call.method, "seconds": round(held, 3)},
-            )
