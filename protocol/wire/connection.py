@@ -80,7 +80,7 @@ class Connection:
         self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, flow=self.flow)
         self.publications = Publications(self.outbox)
         self.reassembly = Reassembly(self.limits.message)
-        self._keepalive = Keepalive(ping_interval, now, waits=role is Role.SERVER)
+        self._keepalive = Keepalive(ping_interval, now)
         self._reader = FrameReader(HANDSHAKE_FRAME if role is Role.SERVER else self.limits.frame)
         self._pack = new_packer()  # for envelopes alone, whose fields have been checked
         self._pings = 0

@@ -141,7 +141,7 @@ def test_a_server_does_not_ping_a_client_that_may_not_answer_yet() -> None:
     assert server.tick(100.0) is Pulse.QUIET
     assert server.pending == 0
     server.welcome(Welcome("s", b""), Limits())
-    assert server.next_tick == 7.5
+    assert server.next_tick == 5.0
 
 
 def test_a_goaway_before_the_welcome_is_reported() -> None:

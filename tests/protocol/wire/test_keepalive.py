@@ -20,31 +20,6 @@ def test_a_silent_side_is_asked_and_then_given_up() -> None:
     assert life.tick(160.0) is Pulse.DEAD
 
 
-def test_of_two_silent_sides_one_asks_and_both_give_up_at_the_same_time() -> None:
-    life = Keepalive(30.0, now=0.0, waits=True)
-    assert (life.due, life.tick(44.9)) == (45.0, Pulse.QUIET)
-    life.heard(30.0)  # the other side's question
-    assert life.due == 75.0
-    assert life.tick(75.0) is Pulse.PING
-    assert (life.due, life.tick(89.9)) == (90.0, Pulse.QUIET)
-    assert life.tick(90.0) is Pulse.DEAD
-
-
-def test_an_idle_connection_costs_one_ping_an_interval() -> None:
-    talk = Talk(ping_interval=10.0)
-    pings = 0
-    for second in range(100):
-        for side in (talk.client, talk.server):
-            side.tick(float(second))
-        sent = talk.client.data_to_send()
-        pings += sum(frame.type == FrameType.PING for frame in frames_of(sent))
-        talk.server.receive(sent, float(second)) if sent else None
-        answer = talk.server.data_to_send()
-        assert all(frame.type == FrameType.PONG for frame in frames_of(answer))
-        talk.client.receive(answer, float(second)) if answer else None
-    assert pings == 9
-
-
 def test_any_octet_is_a_sign_of_life() -> None:
     life = Keepalive(30.0, now=0.0)
     assert life.tick(30.0) is Pulse.PING
