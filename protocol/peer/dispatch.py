@@ -41,7 +41,7 @@ from protocol.peer.stalls import check_stall
 from protocol.peer.worker import Worker
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
-from protocol.transport.base import FULL
+from protocol.transport.base import RECORD
 from protocol.wire import codes
 from protocol.wire.codec import PACK_ERRORS, new_packer, unpack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed
@@ -232,7 +232,7 @@ class Dispatcher:
                 reads = 0
                 await self._transport.wait_readable()
             elif data:
-                more = len(data) >= FULL
+                more = len(data) >= RECORD
                 events.extend(connection.receive(data, trio.current_time()))
                 reads += 1
                 if reads >= READS_IN_A_ROW:

@@ -22,9 +22,9 @@ RECEIVE: Final = 65536
 """Bytes that one `receive_nowait` takes at most by default. Python allocates that much before it asks the
 kernel, and from 128 KiB on glibc maps fresh pages for it: 256 KiB made a small receive nine times slower."""
 
-FULL: Final = 16384
-"""A `receive_nowait` that gave fewer bytes has most likely taken all there was: a TLS record holds so many at most,
-and a sender with more to say fills it. Source: RFC 8446, section 5.1."""
+RECORD: Final = 16384
+"""Bytes of one TLS record, the most that OpenSSL gives at once. A `receive_nowait` that gave fewer has most likely
+taken all there was, for a sender with more to say fills it. Source: RFC 8446, section 5.1."""
 
 ALPN: Final = "appserver/1"
 """The application protocol that both sides name in the TLS handshake. Source: RFC 7301."""

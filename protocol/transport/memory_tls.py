@@ -13,12 +13,12 @@ from ssl import SSLWantReadError, SSLWantWriteError
 
 import trio
 
-from protocol.transport.base import CLOSE_SECONDS, RECEIVE, Transport
+from protocol.transport.base import CLOSE_SECONDS, RECEIVE, RECORD, Transport
 from protocol.transport.errors import HandshakeTimeout, TransportClosed, TransportError
 from protocol.transport.memory import MemoryTransport
 from protocol.transport.security import describe_tls
 from protocol.transport.server_hello import FLIGHT, group_of
-from protocol.transport.tls import LAST_WORDS, RECORD
+from protocol.transport.tls import LAST_WORDS
 from protocol.transport.tls_errors import (
     translate_client_handshake,
     translate_server_handshake,

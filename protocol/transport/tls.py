@@ -24,7 +24,7 @@ from typing import Final, NoReturn, Protocol
 
 import trio
 
-from protocol.transport.base import CLOSE_SECONDS, PIECE, Security
+from protocol.transport.base import CLOSE_SECONDS, PIECE, RECORD, Security
 from protocol.transport.errors import (
     ConnectionReset,
     HandshakeTimeout,
@@ -41,9 +41,6 @@ from protocol.transport.tls_errors import (
     translate_server_handshake,
     translate_tls_error,
 )
-
-RECORD: Final = 16384
-"""Bytes of one TLS record, the most that OpenSSL gives at once. Source: RFC 8446, section 5.1."""
 
 _TRIES: Final = 2
 
