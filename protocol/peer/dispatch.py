@@ -101,8 +101,7 @@ class Dispatcher:
             self.incoming.fail(stream, info)  # a handler that shields itself may read on
             return
         if self._deferred.remove(stream):
-            self.incoming.pop(stream, None)
-            self._connection.refuse_call(stream, codes.CANCELLED, "the caller cancelled the call")
+            self._refuse(stream, codes.CANCELLED, "the caller cancelled the call")
 
     def resume_calls(self) -> None:
         """There is room for answers again."""
@@ -257,13 +256,11 @@ class Dispatcher:
             channel = None if method.takes is Channel.NONE else self._channel(call, handler)
             args, kwargs = method.decode_arguments(unpack(call.body, connection.limits), channel)
         except (InvalidValue, CodecError, RecursionError) as exc:
-            self.incoming.pop(stream, None)
-            connection.refuse_call(stream, codes.INVALID_ARGUMENTS, str(exc))
+            self._refuse(stream, codes.INVALID_ARGUMENTS, str(exc))
             return
         if call.deadline is not None:
             if call.deadline < 0:
-                self.incoming.pop(stream, None)
-                connection.refuse_call(stream, codes.DEADLINE_EXCEEDED, "the call waited longer for its turn")
+                self._refuse(stream, codes.DEADLINE_EXCEEDED, "the call waited longer for its turn")
                 return
             worker.scope.deadline = trio.current_time() + call.deadline
         context = self._context.copy()
@@ -292,6 +289,11 @@ class Dispatcher:
                 self.incoming.pop(stream, None)
             if call.deadline is not None:
                 worker.scope.deadline = math.inf
+
+    def _refuse(self, stream: int, code: str, text: str) -> None:
+        """Fail a call whose handler has not begun."""
+        self.incoming.pop(stream, None)
+        self._connection.refuse_call(stream, code, text)
 
     def _answer_failure(self, call: CallReceived, error: BaseException) -> None:
         """Fail a call with what its handler raised; a cancellation and Ctrl+C go on their way."""
