@@ -124,13 +124,18 @@ def _open(
 ) -> int:
     try:
         return peer.open(owner, pack(body), extra=extra)
-    except MessageTooLarge as exc:
+    except (MessageTooLarge, CodecError) as exc:
         peer.batch_done()  # the slot that this call waited for is another's
-        info = ErrorInfo(codes.MESSAGE_TOO_LARGE, str(exc), Executed.NO)
-        raise CallTooLarge(info, owner.method) from exc
-    except CodecError as exc:
-        peer.batch_done()
-        raise InvalidValue("args", "a value that can be sent", str(exc)) from exc
+        raise _unsendable(exc, owner.method, "args", Executed.NO) from exc
+
+
+def _unsendable(
+    error: MessageTooLarge | CodecError, method: str, place: str, executed: Executed
+) -> CallTooLarge | InvalidValue:
+    """What the caller sees where something of its own cannot be sent."""
+    if isinstance(error, MessageTooLarge):
+        return CallTooLarge(ErrorInfo(codes.MESSAGE_TOO_LARGE, str(error), executed), method)
+    return InvalidValue(place, "a value that can be sent", str(error))
 
 
 def _decode(peer: Peer, method: Method, outcome: bytes | ErrorInfo) -> Any:
@@ -166,7 +171,9 @@ async def _sending(
                 peer.wake()
         except Exception as exc:
             if not peer.ended:  # otherwise the call's own outcome says it
-                failure = _explain_unsendable(exc, method)
+                failure = exc
+                if isinstance(exc, MessageTooLarge | CodecError):
+                    failure = _unsendable(exc, method.qualified, "item", Executed.MAYBE)
                 nursery.cancel_scope.cancel()
 
     try:
@@ -177,16 +184,6 @@ async def _sending(
         peer.abandon(stream)  # nothing happens where the call has its outcome
     if failure is not None:
         raise failure
-
-
-def _explain_unsendable(error: Exception, method: Method) -> Exception:
-    """What the caller sees where its source gave something that cannot be sent; otherwise what the source raised."""
-    if isinstance(error, MessageTooLarge):
-        info = ErrorInfo(codes.MESSAGE_TOO_LARGE, str(error), Executed.MAYBE)
-        return CallTooLarge(info, method.qualified)
-    if isinstance(error, CodecError):
-        return InvalidValue("item", "a value that can be sent", str(error))
-    return error
 
 
 class CalledStream(Stream[T]):
