@@ -13,11 +13,9 @@ from typing import Any
 import trio
 
 from protocol.peer.pending import own_deadline_first
+from protocol.peer.waiting import Await, Waiters
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
-
-Await = Callable[[bool], object]
-"""Tells a connection that the application waits for an announced message (True), or does not any more (False)."""
 
 
 class Incoming:
@@ -39,9 +37,9 @@ class Incoming:
     __slots__ = (
         "_announced",
         "_consumed",
-        "_head_waiting",
+        "_head_waiters",
         "_items",
-        "_waiting",
+        "_waiters",
         "ended",
         "error",
         "head",
@@ -53,8 +51,8 @@ class Incoming:
         self.method = method
         self._consumed = consumed
         self._items: deque[bytes] = deque()
-        self._waiting: trio.Event | None = None  # for an item
-        self._head_waiting: trio.Event | None = None
+        self._waiters = Waiters()  # for an item
+        self._head_waiters = Waiters()
         self._announced: Await | None = None
         self.head: dict[str, Any] | None = None
         self.trailer: dict[str, Any] = {}
@@ -70,7 +68,7 @@ class Incoming:
     def announce(self, announced: Await) -> None:
         """Take note that the next item is a large one, which comes when `announced` is told to wait for it."""
         self._announced = announced
-        if self._waiting is not None:
+        if self._waiters:
             announced(True)
 
     def put_head(self, head: dict[str, Any]) -> None:
@@ -104,9 +102,7 @@ class Incoming:
                 text = "content of a blob came before its head"
                 self.settle(ErrorInfo(codes.BLOB_DAMAGED, text, Executed.MAYBE))
                 break
-            if self._head_waiting is None:
-                self._head_waiting = trio.Event()
-            await self._head_waiting.wait()
+            await self._head_waiters.wait()
         await (
             trio.lowlevel.checkpoint_if_cancelled()
         )  # a cancelled call ends what comes, and the handler, too
@@ -116,7 +112,7 @@ class Incoming:
         """Take the next item; None where no more will come (see `error`)."""
         if not self._items:
             while not self._items and not self.ended:
-                await self._wait()
+                await self._waiters.wait(self._await_announced)
             if not self._items:
                 await trio.lowlevel.checkpoint_if_cancelled()  # as above
                 await own_deadline_first(self.error)
@@ -127,27 +123,14 @@ class Incoming:
         self._consumed(len(item))
         return item
 
-    async def _wait(self) -> None:
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = trio.Event()
-            if self._announced is not None:
-                self._announced(True)
-        try:
-            await waiting.wait()
-        finally:
-            if self._waiting is waiting and not waiting.statistics().tasks_waiting:  # they all gave up
-                self._waiting = None
-                if self._announced is not None:
-                    self._announced(False)
+    def _await_announced(self, waiting: bool) -> None:
+        """Let a large item come that was announced, or not any more."""
+        if self._announced is not None:
+            self._announced(waiting)
 
     def _wake(self) -> None:
-        if self._waiting is not None:
-            self._waiting.set()
-            self._waiting = None
-        if self._head_waiting is not None:
-            self._head_waiting.set()
-            self._head_waiting = None
+        self._waiters.wake()
+        self._head_waiters.wake()
 
 
 class IncomingTable(dict[int, Incoming]):

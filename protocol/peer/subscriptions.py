@@ -15,8 +15,8 @@ import trio
 
 from protocol.interface import EventsLost, EventSpec, Gap, InvalidValue
 from protocol.peer.errors import ConnectionLost
-from protocol.peer.incoming import Await
 from protocol.peer.peer import Peer
+from protocol.peer.waiting import Await, Waiters
 from protocol.wire import codes
 from protocol.wire.codec import unpack
 from protocol.wire.connection import State
@@ -126,7 +126,7 @@ class EventQueue:
         self.on_failed: Callable[[EventQueue], object] | None = None
         self.error: BaseException | None = None
         self._items: deque[tuple[Attachment, bytes, int] | Gap] = deque()
-        self._waiting: trio.Event | None = None
+        self._waiters = Waiters()
         self._attached: deque[Attachment] = deque()  # the oldest has the turn
         self._sequence = 0
         self._epoch = ""
@@ -166,11 +166,11 @@ class EventQueue:
             return
         self._take(attachment, sequence, body, size)
         self._pass_turn()
-        self._wake()
+        self._waiters.wake()
 
     def announce(self, attachment: Attachment) -> None:
         """Take note that the next event of a connection is a large one."""
-        if self._waiting is not None and self._has_turn(attachment):
+        if self._waiters and self._has_turn(attachment):
             self._await_announced(True)
 
     def begin(self, attachment: Attachment) -> None:
@@ -179,7 +179,7 @@ class EventQueue:
             self._begin(attachment)
             self.confirmed.set()
         self._pass_turn()
-        self._wake()
+        self._waiters.wake()
 
     def gap(self, attachment: Attachment, gap: Gap) -> None:
         """Take a GAP from a connection."""
@@ -188,7 +188,7 @@ class EventQueue:
             return
         self._take_gap(attachment, gap)
         self._pass_turn()
-        self._wake()
+        self._waiters.wake()
 
     def _has_turn(self, attachment: Attachment) -> bool:
         return bool(self._attached) and attachment is self._attached[0]
@@ -262,14 +262,14 @@ class EventQueue:
         elif had_turn and self._attached:
             self._take_turn()
             self._pass_turn()
-            self._wake()
+            self._waiters.wake()
 
     def fail(self, error: BaseException) -> None:
         """End the subscription for good."""
         self.error = error
         self.detach()
         self.confirmed.set()
-        self._wake()
+        self._waiters.wake()
         if self.on_failed is not None:
             self.on_failed(self)
 
@@ -283,7 +283,7 @@ class EventQueue:
         while not self._items:
             if self.error is not None:
                 raise self.error
-            await self._wait()
+            await self._waiters.wait(self._await_announced)
         await trio.lowlevel.checkpoint_if_cancelled()
         item = self._items.popleft()
         if isinstance(item, Gap):
@@ -299,27 +299,10 @@ class EventQueue:
             info = ErrorInfo(codes.INVALID_RESULT, str(exc), Executed.MAYBE)
             raise peer.to_exception(info, self.spec.qualified) from exc
 
-    async def _wait(self) -> None:
-        waiting = self._waiting
-        if waiting is None:
-            waiting = self._waiting = trio.Event()
-            self._await_announced(True)
-        try:
-            await waiting.wait()
-        finally:
-            if self._waiting is waiting and not waiting.statistics().tasks_waiting:  # they all gave up
-                self._waiting = None
-                self._await_announced(False)
-
     def _await_announced(self, waiting: bool) -> None:
         """Let a large event come that was announced, or not any more."""
         if self._attached and (announced := self._attached[0].announced) is not None:
             announced(waiting)
-
-    def _wake(self) -> None:
-        if self._waiting is not None:
-            self._waiting.set()
-            self._waiting = None
 
 
 class RemoteSubscription(Generic[T]):
