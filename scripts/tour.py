@@ -1,7 +1,7 @@
 """Starts the example's server, drives it with the example's client from a second process, and stops it.
 
-Everything that the server makes, its certificate, database and files, lies in a temporary folder. The port
-is a free one. Where something fails, this says what, and shows the server's log.
+Everything that the two make, certificate, database and files, lies in one temporary folder, those of a process
+that had to be killed too. The port is a free one. Where something fails, this says what, and shows the server's log.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def prepare(folder: Path) -> dict[str, str]:
         "APPSERVER_CLIENT_SERVER_PORT": "0",
         "APPSERVER_LOG_FORMAT": "json",
         "ORDERS_DATA": str(folder / "data"),
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)),
         "PYTHONPATH": str(EXAMPLE),
         "PYTHONUTF8": "1",
     }

@@ -85,18 +85,25 @@ def test_a_server_that_does_not_start_is_explained(environment: dict[str, str], 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("group", [True, False], ids=["as a terminal does", "to itself alone"])
+@pytest.mark.parametrize(
+    "moment", ["server", "connected"], ids=["as the client starts", "while the client works"]
+)
 def test_an_interrupted_tour_leaves_nothing_running(
-    environment: dict[str, str], temporary: Path, number: signal.Signals, group: bool
+    environment: dict[str, str], temporary: Path, number: signal.Signals, group: bool, moment: str
 ) -> None:
+    lines = []
     with subprocess.Popen(
         TOUR, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as tour:
         assert tour.stdout is not None
-        line = tour.stdout.readline()
+        for line in tour.stdout:
+            lines.append(line)
+            if line.startswith(moment):
+                break
         (os.killpg if group else os.kill)(tour.pid, number)
         tour.stdout.read()
         assert tour.wait(60) != 0
-    port = PORT.search(line)
+    port = PORT.search(lines[0])
     assert port is not None
     assert not listens(int(port[1]))
     assert list(temporary.iterdir()) == []
