@@ -7,14 +7,21 @@ from appclient.errors import (
     Closed,
     ConnectError,
     EncryptionDowngrade,
+    ExpiredCode,
     HandshakeIncomplete,
     InterfaceMismatch,
+    JoinInterrupted,
+    JoinRefused,
     NotConnected,
     Refused,
     TrustRefused,
+    UnknownCode,
+    UsedCode,
 )
+from appclient.joining import join
 from appclient.opening import connect
 from appclient.state import ConnectionState, StateChange
+from protocol.certs import Joined
 from protocol.peer import (
     BlobDamaged,
     CallCancelled,
@@ -48,11 +55,15 @@ __all__ = [
     "Draining",
     "EncryptionDowngrade",
     "Executed",
+    "ExpiredCode",
     "HandshakeIncomplete",
     "InterfaceMismatch",
     "InternalError",
     "InvalidArguments",
     "InvalidResult",
+    "JoinInterrupted",
+    "JoinRefused",
+    "Joined",
     "NotConnected",
     "Refused",
     "ServerFacts",
@@ -60,6 +71,9 @@ __all__ = [
     "StateChange",
     "TooManyCalls",
     "TrustRefused",
+    "UnknownCode",
     "UnknownMethod",
+    "UsedCode",
     "connect",
+    "join",
 ]

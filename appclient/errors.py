@@ -100,6 +100,26 @@ class TrustRefused(ConnectError):
         self.fingerprint = fingerprint
 
 
+class JoinRefused(ConnectError):
+    """The server does not take this client in."""
+
+
+class UnknownCode(JoinRefused):
+    """The server has no invitation with this code."""
+
+
+class UsedCode(JoinRefused):
+    """Somebody has joined by this code, or under its name, with another key."""
+
+
+class ExpiredCode(JoinRefused):
+    """The code's time is over."""
+
+
+class JoinInterrupted(ConnectError):
+    """Joining was cut off; with the same code it goes on where it ended."""
+
+
 class NotConnected(ConnectError):
     """There was no connection for a call, for longer than `timeouts.reconnect_wait`; it was not executed."""
 

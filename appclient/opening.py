@@ -10,11 +10,13 @@ from pathlib import Path
 from appclient.asking import Ask, TrustMode, check_mode
 from appclient.client import Client
 from appclient.connecting import Connector, resolve_address
+from appclient.renewing import keep_identity
 from appclient.state import ConnectionState, StateChange
 from protocol.certs import client_resources_folder
-from protocol.interface import Interface
+from protocol.interface import Interface, contract_of
 from protocol.peer import Service
 from protocol.peer.background import open_background
+from protocol.peer.enrolment import Renewal
 from protocol.settings import (
     PATH_VARIABLE,
     LoadedSettings,
@@ -87,18 +89,22 @@ async def connect(
     """
     asked = check_mode(trust, ask)
     read, loaded = read_settings(settings)
+    folder = client_resources_folder(loaded, Path(resources) if resources is not None else None)
     connector = Connector.over_network(
         resolve_address(address, read),
-        resources=client_resources_folder(loaded, Path(resources) if resources is not None else None),
+        resources=folder,
         settings=read,
         application=application,
         credentials=credentials or {},
         ask=asked,
         read_settings=None if loaded is None else lambda: load_settings(loaded.path).settings,
     )
-    async with run_client(
-        connector, settings=read, interfaces=interfaces, serve=serve, on_state=on_state
-    ) as client:
+    async with (
+        run_client(connector, settings=read, interfaces=interfaces, serve=serve, on_state=on_state) as client,
+        open_background() as nursery,
+    ):
+        if folder is not None:
+            nursery.start_soon(keep_identity, client, folder, read)
         yield client
 
 
@@ -113,6 +119,7 @@ async def run_client(
 ) -> AsyncIterator[Client]:
     """Run a client on whatever a connector connects to: `connect` without its look-ups, for harnesses."""
     service = Service()
+    service.errors.add(contract_of(Renewal))
     for implementation in serve:
         service.add(implementation)
     client = Client(connector, service, settings=settings)

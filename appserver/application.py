@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
+from appserver.renewals import Renewals
 from protocol.peer import Service
 
 Authenticate: TypeAlias = Callable[[Mapping[str, object], str], Awaitable[str]]
@@ -58,6 +59,7 @@ class Application:
         self.authenticate = authenticate
         self.lifespan = lifespan
         self.service = Service()
+        self.service.add(Renewals(), listed=False)
 
     def register(self, implementation: object) -> None:
         """Serve an object's interfaces.

@@ -155,6 +155,7 @@ class ClientTask:
             application=hello.application,
             security=transport.security,
             chain=chain,
+            resources=accepted.identity.resources if accepted.identity is not None else None,
         )
         welcome = Welcome(
             session.id,

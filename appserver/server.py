@@ -18,6 +18,7 @@ import trio
 
 from appserver.application import Application
 from appserver.client_task import ClientTask, ConnectionRules
+from appserver.doorway import Doorway
 from appserver.encryption import Encryption, load_encryption
 from appserver.gate import Gate
 from appserver.rechecking import keep_checking
@@ -28,10 +29,14 @@ from appserver.sources import Source
 from appserver.upkeep import keep_certificate
 from protocol.certs import CertificateFacts, ServerIdentity
 from protocol.peer import connection_limits
+from protocol.peer.enrolment import JOIN_PROTOCOL
 from protocol.settings import LoadedSettings, Settings
-from protocol.transport import Address, Mismatch, Transport, TransportError
-from protocol.transport.accepting import accept_transport, turn_away
+from protocol.transport import Address, Carrier, Mismatch, Transport, TransportError
+from protocol.transport.accepting import take_socket, turn_away
+from protocol.transport.client_hello import peek_protocols
 from protocol.transport.listener import Listener, open_listeners
+from protocol.transport.mismatch import examine_client
+from protocol.transport.opening import open_server as open_transport
 from protocol.wire.errors import GoawayCode
 
 logger = logging.getLogger("appserver.server")
@@ -69,6 +74,7 @@ class Server:
         encryption: what new connections get; `take_over` swaps it.
         settings: those that new connections get.
         addresses: what it listens on, as `host:port`.
+        doorway: where clients join.
         reloader: takes changed files over; None where nothing is read again, as in the harness.
         now: the clock, UTC, by which clients' certificates end.
     """
@@ -92,6 +98,7 @@ class Server:
         self._draining = False
         self._accepted = 0
         self._gate = Gate(settings.limits.connections_before_authentication, settings.limits.per_source)
+        self.doorway = Doorway(lambda: self.settings)
         self._limiter = trio.CapacityLimiter(settings.limits.worker_threads)
         self._task = ClientTask(
             application,
@@ -226,8 +233,13 @@ class Server:
                 await turn_away(sock, timeouts=self.settings.timeouts)
                 logger.warning("client turned away: the certificate cannot be used", extra={"peer": source})
                 return
-            transport = await accept_transport(
-                sock, context=encryption.context, timeouts=self.settings.timeouts
+            carrier = take_socket(sock)
+            if await self._wants_to_join(carrier, encryption):
+                assert encryption.identity is not None
+                await self.doorway.serve(carrier, source, encryption.identity)
+                return
+            transport = await open_transport(
+                carrier, context=encryption.context, timeouts=self.settings.timeouts
             )
             await self._task.serve(transport, encryption, signed_in)
         except Mismatch as exc:
@@ -239,6 +251,13 @@ class Server:
             sock.close()
         finally:
             leave_gate()
+
+    async def _wants_to_join(self, carrier: Carrier, encryption: Encryption) -> bool:
+        """Whether a client offers to join, and nothing else; what does not encrypt is sent away here."""
+        if encryption.identity is None:
+            return False
+        await examine_client(carrier, encrypt=True, timeout=self.settings.timeouts.handshake)
+        return await peek_protocols(carrier) == (JOIN_PROTOCOL,)
 
     def _admit(self, session: Session) -> None:
         self._check_compliance(session, self.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 import attrs
@@ -53,6 +54,7 @@ class Session:
         security: what the connection negotiated.
         connected: since when, UTC.
         chain: the client's certificate with those behind it, None where the server wants none.
+        resources: the server's Resources folder, None without encryption.
         sent_away: its client was told to come back on another connection.
         hurried: likewise, and that its open calls have little time.
         gone: set when its connection has ended.
@@ -66,6 +68,7 @@ class Session:
         application: str,
         security: Security,
         chain: ClientChain | None = None,
+        resources: Path | None = None,
     ) -> None:
         self.id = secrets.token_hex(6)
         self.principal = principal
@@ -73,6 +76,7 @@ class Session:
         self.peer_address = peer_address
         self.security = security
         self.chain = chain
+        self.resources = resources
         self.connected = datetime.now(UTC)
         self.sent_away = self.hurried = False  # `SessionTable.leave_place` sets them
         self.gone = trio.Event()

@@ -38,8 +38,10 @@ from appclient.bridge.iterating import BlockingBlob, BlockingStream, BlockingSub
 from appclient.bridge.portal import Job, Portal, PortalClosed
 from appclient.client import Client, ClientStatistics
 from appclient.errors import Closed
+from appclient.joining import join as join_async
 from appclient.opening import connect as connect_async
 from appclient.state import ConnectionState, StateChange
+from protocol.certs import Joined
 from protocol.interface import Channel, Event, EventSpec, Gap, Interface, Method, make_proxy
 from protocol.settings import Settings
 from protocol.transport import Address, Security
@@ -297,6 +299,18 @@ def connect(
         portal.close()
         raise
     return BlockingClient(portal, life, running)
+
+
+def join(
+    code: str,
+    *,
+    resources: Path | str | None = None,
+    settings: Settings | Path | str | None = None,
+    replace: bool = False,
+) -> Joined:
+    """Join a server by the code of an invitation; arguments, result and errors as `appclient.join`."""
+    with Portal("appclient") as portal:
+        return portal.call(partial(join_async, code, resources=resources, settings=settings, replace=replace))
 
 
 class _BlockingCaller:

@@ -20,6 +20,7 @@ from appclient.cli.arguments import UsageError, bind, split_name
 from appclient.cli.calling import make_call
 from appclient.cli.described import choose, read_interface
 from appclient.cli.describing import interface_text
+from appclient.cli.joining import join_server
 from appclient.cli.options import Options
 from appclient.cli.output import print_json, print_text
 from appclient.cli.python_source import contract_source
@@ -144,6 +145,26 @@ def trust(
         forget_one(address, options)
         return
     trio.run(partial(_limited, options.timeout, partial(trust_server, address, fingerprint, options)))
+
+
+@app.command(name="join")
+def join_command(
+    code: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    replace: Annotated[bool, Parameter(negative=())] = False,
+    options: Options = Options(),  # noqa: B008 - frozen
+) -> None:
+    """Get a certificate for this client by the code of an invitation (appserver invite).
+
+    The key is made here and stays here. Whatever ends the command, it may be given again with the same code.
+
+    Args:
+        code: of the invitation; - reads it from standard input, where no list of processes shows it.
+        replace: replace the certificate and key that are there, and keep them beside.
+        options: connection and output.
+    """
+    trio.run(partial(_limited, options.timeout, partial(join_server, code, replace=replace, options=options)))
 
 
 async def _limited(seconds: float | None, work: Callable[[], Awaitable[None]]) -> None:

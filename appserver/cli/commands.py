@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from appserver.cli.certificates import certificates_app
+from appserver.cli.clients import clients_app, invite
 from appserver.cli.options import Flag, Options, ServerOptions
 
 app = App(
@@ -25,6 +26,8 @@ app = App(
 settings_app = App("settings", help="Show and change the settings.")
 app.command(settings_app)
 app.command(certificates_app)
+app.command(clients_app)
+app.command(invite)
 
 
 @app.command

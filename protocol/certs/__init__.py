@@ -2,6 +2,7 @@
 
 from protocol.certs.certificates import CertificateFacts, facts_of_der, spki_fingerprint
 from protocol.certs.check import check_client_resources, check_resources
+from protocol.certs.client_authorities import enrolled_are_accepted, require_certificates
 from protocol.certs.client_certificates import ClientCertificate, ClientChain, Loss, UnfitName, read_chain
 from protocol.certs.context import ALPN_PROTOCOL, client_context, looking_context, server_context
 from protocol.certs.description import Description, describe_file, describe_resources
@@ -10,6 +11,24 @@ from protocol.certs.dhparams import (
     ensure_dh_parameters,
     generate_dh_parameters,
     load_dh_parameters,
+)
+from protocol.certs.enrolling import admit_client, renew_client
+from protocol.certs.enrolment_errors import (
+    AlreadyEnrolled,
+    CannotInvite,
+    CodeError,
+    DamagedRegister,
+    EnrolmentError,
+    ExpiredInvitation,
+    MistypedCode,
+    NotACode,
+    NotEnrolled,
+    RenewalRefused,
+    RequestError,
+    UnfitRequest,
+    UnknownInvitation,
+    UsedInvitation,
+    WrongAuthority,
 )
 from protocol.certs.errors import (
     AuthorityCertificate,
@@ -77,6 +96,10 @@ from protocol.certs.identity import (
     open_server_identity,
 )
 from protocol.certs.install import Installed, import_pkcs12, install_certificates
+from protocol.certs.invitation_code import InvitationCode
+from protocol.certs.inviting import Invited, invite_client
+from protocol.certs.joining import Joined
+from protocol.certs.joining_identity import anchors_for_clients, make_joining_identity
 from protocol.certs.keypair import NewKey, make_key_pair
 from protocol.certs.keys import KeyType, demand_passphrase, read_passphrase
 from protocol.certs.names import is_named
@@ -100,6 +123,7 @@ from protocol.certs.revocation import (
     load_revocation_lists,
     load_revocations,
 )
+from protocol.certs.revoking import ClientEntry, Revoked, list_clients, revoke_client
 from protocol.certs.trust import Trust, load_trust
 from protocol.certs.verify_errors import translate_ssl_error
 
@@ -107,9 +131,11 @@ __all__ = [
     "ALPN_PROTOCOL",
     "KNOWN_SERVERS_FILE",
     "REVOCATIONS_FILE",
+    "AlreadyEnrolled",
     "AuthorityCertificate",
     "BareCarriageReturn",
     "BrokenLink",
+    "CannotInvite",
     "CertificateFacts",
     "CertificatesError",
     "ChangedServerKey",
@@ -117,20 +143,28 @@ __all__ = [
     "ClientCertificateRefused",
     "ClientCertificateRequired",
     "ClientChain",
+    "ClientEntry",
     "ClientIdentity",
+    "CodeError",
     "DamagedKnownServers",
     "DamagedPem",
+    "DamagedRegister",
     "DerFile",
     "Description",
     "DhParameters",
     "EmptyFile",
+    "EnrolmentError",
     "ExistingFile",
     "ExpiredCertificate",
+    "ExpiredInvitation",
     "ExpiredRevocationList",
     "ExpiredServerCertificate",
     "HandshakeFailed",
     "Identity",
     "Installed",
+    "InvitationCode",
+    "Invited",
+    "Joined",
     "KeyMismatch",
     "KeyReadableByOthers",
     "KeyType",
@@ -138,11 +172,14 @@ __all__ = [
     "Loss",
     "MissingFile",
     "MissingFolder",
+    "MistypedCode",
     "NewKey",
     "NoCommonCipher",
     "NoCommonVersion",
     "NoNames",
+    "NotACode",
     "NotAFile",
+    "NotEnrolled",
     "NotIssuedHere",
     "NotYetValidCertificate",
     "NotYetValidRevocationList",
@@ -151,10 +188,13 @@ __all__ = [
     "PeerError",
     "PinMismatch",
     "PolicyError",
+    "RenewalRefused",
     "Request",
+    "RequestError",
     "ResourcesError",
     "RevocationList",
     "Revocations",
+    "Revoked",
     "RevokedServerCertificate",
     "ServerCertificateNotYetValid",
     "ServerIdentity",
@@ -164,22 +204,28 @@ __all__ = [
     "SubjectError",
     "Trust",
     "UnfitName",
+    "UnfitRequest",
     "UnfitServerCertificate",
     "UnknownAuthority",
+    "UnknownInvitation",
     "UnreadableFile",
     "UnsafeDhParameters",
     "UntrustedRevocationList",
     "UnusableCertificate",
     "UnwritableFolder",
     "UnwritableKnownServers",
+    "UsedInvitation",
     "Utf16File",
     "WeakKey",
+    "WrongAuthority",
     "WrongChainOrder",
     "WrongContents",
     "WrongPassphrase",
     "WrongPurpose",
     "WrongServerName",
     "WrongService",
+    "admit_client",
+    "anchors_for_clients",
     "check_client_resources",
     "check_peer_certificate",
     "check_resources",
@@ -189,6 +235,7 @@ __all__ = [
     "demand_passphrase",
     "describe_file",
     "describe_resources",
+    "enrolled_are_accepted",
     "ensure_dh_parameters",
     "ensure_server_identity",
     "facts_of_der",
@@ -196,13 +243,16 @@ __all__ = [
     "generate_dh_parameters",
     "import_pkcs12",
     "install_certificates",
+    "invite_client",
     "is_list_of",
     "is_named",
+    "list_clients",
     "load_dh_parameters",
     "load_revocation_lists",
     "load_revocations",
     "load_trust",
     "looking_context",
+    "make_joining_identity",
     "make_key_pair",
     "next_renewal",
     "note_server",
@@ -212,7 +262,10 @@ __all__ = [
     "read_chain",
     "read_known_servers",
     "read_passphrase",
+    "renew_client",
     "renew_server_certificate",
+    "require_certificates",
+    "revoke_client",
     "server_context",
     "server_resources_folder",
     "spki_fingerprint",

@@ -26,6 +26,9 @@ SERVER_LIFETIME = timedelta(days=90)
 """Mozilla's modern profile (version 5.7) takes 90 days at most, its intermediate one 366. This one is renewed
 by itself when a third of it is left, also while the server runs."""
 
+CLIENT_LIFETIME = timedelta(days=365)
+"""It is renewed from two thirds of it on: whoever uses the client once in four months stays enrolled."""
+
 BACKDATED = timedelta(hours=1)
 """How far clients' clocks may be behind."""
 
@@ -83,6 +86,41 @@ def issue_server_certificate(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([general_name(name) for name in names]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
+        )
+    )
+    return builder.sign(authority_key, hash_for(authority_key))
+
+
+def issue_client_certificate(
+    authority: Certificate, authority_key: PrivateKey, public_key: object, *, name: str, now: datetime
+) -> Certificate:
+    """Issue a client's certificate: good for a TLS client, and for nothing else.
+
+    Args:
+        authority: the authority's certificate.
+        authority_key: its key.
+        public_key: the client's, checked; nobody here has the other half.
+        name: the client's name, checked; it becomes the common name.
+        now: the present time, UTC.
+    """
+    from typing import cast
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    key = cast(EllipticCurvePublicKey, public_key)  # or of another kind that certificates can have
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    end = min(now + CLIENT_LIFETIME, authority.not_valid_after_utc)
+    builder = (
+        _builder(subject, authority.subject, now, end)
+        .public_key(key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(key_usage(digital_signature=True, signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )

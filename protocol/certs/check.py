@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protocol.certs import errors
 from protocol.certs.certificates import check_times, load_certificates
@@ -17,12 +18,17 @@ from protocol.certs.identity import (
     NEXT_KEY_FILE,
     check_server_resources,
     client_checks,
+    load_server_key,
     server_key_error,
 )
 from protocol.certs.keys import load_private_key
+from protocol.certs.pair import is_unfinished
 from protocol.certs.pem import check_folder
 from protocol.certs.pins import KNOWN_SERVERS_FILE, KnownServer, read_known_servers
 from protocol.certs.trust import ANCHORS_FILE, check_key_is_no_servers, load_anchors
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 Check = Callable[[], object]
 
@@ -113,7 +119,7 @@ def _client_checks(resources: Path, passphrase: bytes | None, now: datetime) -> 
     yield check_no_authority_key
     if os.path.lexists(resources / ANCHORS_FILE):
         yield lambda: load_anchors(resources / ANCHORS_FILE, now)
-    if os.path.lexists(resources / KEY_FILE):
+    if os.path.lexists(resources / KEY_FILE) or is_unfinished(resources):
         yield from _identity_checks(resources, passphrase, now)
     elif os.path.lexists(resources / CERT_FILE):
         yield lambda: load_anchors(resources / CERT_FILE, now)
@@ -121,8 +127,11 @@ def _client_checks(resources: Path, passphrase: bytes | None, now: datetime) -> 
 
 def _identity_checks(resources: Path, passphrase: bytes | None, now: datetime) -> Iterator[Check]:
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
+    present: tuple[Certificate, ...] = ()
+    with contextlib.suppress(errors.ResourcesError):
+        present = load_certificates(cert_file)
     try:
-        key = load_private_key(key_file, passphrase=passphrase)
+        key = load_server_key(resources, present, passphrase=passphrase)
     except errors.ResourcesError:
         key = None
         yield lambda: load_private_key(key_file, passphrase=passphrase)

@@ -130,6 +130,28 @@ def _make_missing(
     create_file(resources / CERT_FILE, encode_chain(chain), mode=PUBLIC)
 
 
+def ensure_authority(
+    resources: Path, *, key_type: KeyType = "p256", now: datetime | None = None
+) -> tuple[Certificate, PrivateKey]:
+    """Load the private authority, and make it where there is none: for clients it is needed beside any other.
+
+    Args:
+        resources: the server's Resources folder; made where it is missing, for its owner alone.
+        key_type: of a new key.
+        now: the present time, UTC; None takes the clock.
+
+    Returns:
+        The authority's certificate and key.
+
+    Raises:
+        ResourcesError: one of its classes.
+        OSError: it cannot be written.
+    """
+    moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    make_folder(resources)
+    return _ensure_authority(resources / AUTHORITY_FOLDER, key_type, moment)
+
+
 def _ensure_authority(folder: Path, key_type: KeyType, now: datetime) -> tuple[Certificate, PrivateKey]:
     cert_file, key_file = folder / AUTHORITY_FILE, folder / AUTHORITY_KEY_FILE
     make_folder(folder)

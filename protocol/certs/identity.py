@@ -187,9 +187,8 @@ def open_client_identity(
     """
     moment = now or datetime.now(UTC)
     key_file, cert_file = resources / KEY_FILE, resources / CERT_FILE
-    certificates = load_certificates(cert_file)
-    check_not_servers(key_file, certificates)
-    key = load_private_key(key_file, passphrase=passphrase)
+    check_not_servers(key_file, load_certificates(cert_file))
+    certificates, key = _load_pair(resources, passphrase)
     for check in client_checks(resources, certificates, key, moment):
         check()
     return ClientIdentity(
@@ -235,14 +234,14 @@ def check_not_servers(key_file: Path, certificates: tuple[Certificate, ...]) -> 
 def load_server_key(
     resources: Path, certificates: Sequence[Certificate], *, passphrase: bytes | None = None
 ) -> PrivateKey:
-    """Read the private key of a server's certificate.
+    """Read the private key of a server's certificate, or of a client's own.
 
     That is `key.pem`, except in the moment in which the certificate of a new key is in place and the key
     itself is not yet, or where the process that put them there was killed in that moment: then it is
     `next-key.pem`. So whoever reads has a pair that fits, at any moment.
 
     Args:
-        resources: the server's Resources folder.
+        resources: the Resources folder.
         certificates: those of `cert.pem`, read before; none where there are none.
         passphrase: of an encrypted key.
 

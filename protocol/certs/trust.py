@@ -30,6 +30,7 @@ from protocol.certs.identity import (
     server_key_error,
 )
 from protocol.certs.keys import weakness
+from protocol.certs.pair import is_unfinished
 from protocol.certs.pem import check_folder, read_blocks
 from protocol.certs.pins import KNOWN_SERVERS_FILE, KnownServer, read_known_servers, server_key
 
@@ -103,7 +104,7 @@ def load_trust(
     known = read_known_servers(resources / KNOWN_SERVERS_FILE)
     if os.path.lexists(resources / _AUTHORITY_KEY):
         raise server_key_error(resources / _AUTHORITY_KEY)
-    has_key = os.path.lexists(resources / KEY_FILE)
+    has_key = os.path.lexists(resources / KEY_FILE) or is_unfinished(resources)
     files = [ANCHORS_FILE] if has_key else [ANCHORS_FILE, CERT_FILE]
     anchors = tuple(
         dict.fromkeys(

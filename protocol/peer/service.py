@@ -55,24 +55,26 @@ class Service:
         self.errors = ErrorTable()
         self.topics = TopicTable()
 
-    def add(self, implementation: object) -> None:
+    def add(self, implementation: object, *, listed: bool = True) -> None:
         """Offer an object's interfaces.
 
         Args:
             implementation: an instance of a class that derives from one or more contracts.
+            listed: whether the other side is told of them; what is built in is served without a word.
 
         Raises:
             ContractError: it does not implement them, or one of them is offered already.
         """
         for bound in bind_implementation(implementation, self.topics.publish):
-            self._add(bound)
+            self._add(bound, listed)
 
-    def _add(self, bound: Bound) -> None:
+    def _add(self, bound: Bound, listed: bool) -> None:
         contract = bound.contract
         if contract.name in self._contracts:
             raise ContractError(f"the interface {contract.name} is served already")
-        self._contracts[contract.name] = contract
-        self._offers[contract.name] = InterfaceOffer((contract.version,), contract.fingerprint, None)
+        if listed:
+            self._contracts[contract.name] = contract
+            self._offers[contract.name] = InterfaceOffer((contract.version,), contract.fingerprint, None)
         self.errors.add(contract)
         for name, method in contract.methods.items():
             function = bound.handlers[name]

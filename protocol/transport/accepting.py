@@ -6,12 +6,18 @@ import socket
 import ssl
 
 from protocol.settings import TimeoutSettings
-from protocol.transport.base import Transport
+from protocol.transport.base import Carrier, Transport
 from protocol.transport.mismatch import INTERNAL_ERROR, examine_client
 from protocol.transport.opening import open_server
 from protocol.transport.plain import PlainTransport
 from protocol.transport.sockets import set_options
 from protocol.transport.tls import LAST_WORDS
+
+
+def take_socket(sock: socket.socket) -> PlainTransport:
+    """Make a carrier of a socket that was just accepted; it is owned by the carrier from here on."""
+    set_options(sock)
+    return PlainTransport(sock)
 
 
 async def accept_transport(
@@ -32,8 +38,7 @@ async def accept_transport(
         Mismatch: the client speaks something else; one subclass for each thing.
         TransportError: the client did not get to the end of the handshake.
     """
-    set_options(sock)
-    return await open_server(PlainTransport(sock), context=context, timeouts=timeouts)
+    return await open_server(take_socket(sock), context=context, timeouts=timeouts)
 
 
 async def turn_away(sock: socket.socket, *, timeouts: TimeoutSettings) -> None:
@@ -50,9 +55,20 @@ async def turn_away(sock: socket.socket, *, timeouts: TimeoutSettings) -> None:
         Mismatch: the client does not encrypt, or speaks something else.
         TransportError: it says nothing, or is gone.
     """
-    set_options(sock)
-    carrier = PlainTransport(sock)
+    carrier = take_socket(sock)
     await examine_client(carrier, encrypt=True, timeout=timeouts.handshake)
+    await refuse_for_now(carrier)
+
+
+async def refuse_for_now(carrier: Carrier) -> None:
+    """Tell a TLS client that it cannot be served at the moment, before TLS begins.
+
+    Args:
+        carrier: nothing was taken from it; used up, whatever happens.
+
+    Raises:
+        TransportError: the client is gone.
+    """
     try:
         carrier.send_nowait(INTERNAL_ERROR)
         await carrier.aclose(LAST_WORDS)

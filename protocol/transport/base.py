@@ -47,6 +47,8 @@ class Security:
         peer_certificate: the peer's certificate, DER; the TLS layer has verified it as its context demands.
         client_chain: on a server, the client's certificate and those behind it up to the authority that is trusted,
             DER, as this handshake has verified them; none where it showed none.
+        peer_chain: on a client: all that the server showed, DER, its certificate first. None of it is verified but
+            by what the context demands.
     """
 
     encrypted: bool = False
@@ -57,6 +59,7 @@ class Security:
     fingerprint: str | None = None
     peer_certificate: bytes | None = attrs.field(default=None, repr=False)
     client_chain: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+    peer_chain: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
 
 PLAIN: Final = Security()

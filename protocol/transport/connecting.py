@@ -12,7 +12,7 @@ import trio
 
 from protocol.settings import TimeoutSettings
 from protocol.transport.address import Address
-from protocol.transport.base import Transport
+from protocol.transport.base import ALPN, Transport
 from protocol.transport.errors import (
     ConnectionRefused,
     ConnectTimeout,
@@ -31,6 +31,7 @@ async def connect_transport(
     context: ssl.SSLContext | None,
     timeouts: TimeoutSettings,
     verify: Verify | None = None,
+    protocol: str = ALPN,
 ) -> Transport:
     """Connect to a server.
 
@@ -39,12 +40,15 @@ async def connect_transport(
         context: for TLS; None for a connection without encryption. There is no falling back.
         timeouts: `handshake` bounds the way to an open TCP connection, and again the TLS handshake.
         verify: called after the handshake, before anything is sent; what it raises ends the connection.
+        protocol: that the server must have named in the handshake.
 
     Raises:
         TransportError: one subclass for each cause.
     """
     plain = PlainTransport(await connect_tcp(address, timeouts.handshake), address.location)
-    return await open_client(plain, address, context=context, timeouts=timeouts, verify=verify)
+    return await open_client(
+        plain, address, context=context, timeouts=timeouts, verify=verify, protocol=protocol
+    )
 
 
 async def connect_tcp(address: Address, timeout: float) -> socket.socket:

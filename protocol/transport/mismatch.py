@@ -219,11 +219,13 @@ class ServerOpening:
         )
 
 
-def unnamed_protocol(address: str) -> TransportError:
+def unnamed_protocol(address: str, protocol: str = ALPN) -> TransportError:
     """The server's name for a TLS client that does not ask for our protocol."""
-    return UnknownClient(address, f"the TLS client does not name the protocol {ALPN}")
+    return UnknownClient(address, f"the TLS client does not name the protocol {protocol}")
 
 
-def unnamed_server(address: str) -> TransportError:
+def unnamed_server(address: str, protocol: str = ALPN) -> TransportError:
     """The client's name for a TLS server that does not offer our protocol."""
-    return NotAnAppserver(address, f"the TLS server that listens there does not offer the protocol {ALPN}")
+    return NotAnAppserver(
+        address, f"the TLS server that listens there does not offer the protocol {protocol}"
+    )

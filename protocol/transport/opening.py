@@ -33,6 +33,7 @@ async def open_client(
     context: ssl.SSLContext | None,
     timeouts: TimeoutSettings,
     verify: Verify | None = None,
+    protocol: str = ALPN,
 ) -> Transport:
     """Open the client's side of a connection.
 
@@ -43,6 +44,7 @@ async def open_client(
         context: for TLS; None for a connection without encryption. There is no falling back.
         timeouts: `handshake` bounds the TLS handshake.
         verify: called after the handshake, before anything is sent; what it raises ends the connection.
+        protocol: that the server must have named in the handshake.
 
     Raises:
         TransportError: one subclass for each cause.
@@ -53,8 +55,8 @@ async def open_client(
         return carrier
     transport = await _start_tls(carrier, context, timeouts.handshake, server_hostname=address.host)
     try:
-        if transport.security.protocol != ALPN:
-            raise unnamed_server(transport.peer_address)
+        if transport.security.protocol != protocol:
+            raise unnamed_server(transport.peer_address, protocol)
         if verify is not None:
             verify(transport.security)
         elif address.pin is not None:
@@ -72,6 +74,7 @@ async def open_server(
     *,
     context: ssl.SSLContext | None,
     timeouts: TimeoutSettings,
+    protocol: str = ALPN,
 ) -> Transport:
     """Open the server's side of a connection.
 
@@ -80,6 +83,7 @@ async def open_server(
         context: for TLS; None for a connection without encryption. A client that does the other
             thing is told so and sent away.
         timeouts: `handshake` bounds the TLS handshake, `first_frame` a plain client's first octet.
+        protocol: that the client must have named in the handshake.
 
     Raises:
         Mismatch: the client speaks something else; one subclass for each thing.
@@ -99,13 +103,13 @@ async def open_server(
             "the client resumed a TLS session, in which its certificate is not looked at",
             "It has to connect by a whole handshake",
         )
-    if transport.security.protocol != ALPN:
+    if transport.security.protocol != protocol:
         try:
             transport.send_nowait(HTTP_ANSWER)  # most probably a browser; nobody else is harmed by it
             await transport.aclose(LAST_WORDS)
         finally:
             transport.abort()
-        raise unnamed_protocol(transport.peer_address)
+        raise unnamed_protocol(transport.peer_address, protocol)
     return transport
 
 

@@ -38,6 +38,7 @@ def describe_tls(tls: ssl.SSLSocket | ssl.SSLObject, group: str | None = None) -
         fingerprint=_fingerprint(certificate) if certificate else None,
         peer_certificate=certificate,
         client_chain=_verified_chain(tls) if certificate and tls.server_side else (),
+        peer_chain=() if tls.server_side else _shown_chain(tls),
     )
 
 
@@ -47,6 +48,15 @@ def _verified_chain(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[bytes, ...]:
     # The C object has had this method since Python 3.10; there it gives objects that can write themselves, or None.
     chain: list[_Certificate] = tls._sslobj.get_verified_chain() or []  # type: ignore[union-attr]
     return tuple(certificate.public_bytes(_DER) for certificate in chain)
+
+
+def _shown_chain(tls: ssl.SSLSocket | ssl.SSLObject) -> tuple[bytes, ...]:
+    ask = getattr(tls, "get_unverified_chain", None)  # Python 3.13
+    if ask is not None:
+        return tuple(ask())
+    # What that calls has been there since 3.10.
+    chain = tls._sslobj.get_unverified_chain()  # type: ignore[union-attr]
+    return tuple(part.public_bytes(_DER) for part in chain or ())
 
 
 def _fingerprint(certificate: bytes) -> str | None:
