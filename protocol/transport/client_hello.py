@@ -22,9 +22,10 @@ from protocol.transport.mismatch import TLS_OCTET
 LARGEST_HELLO: Final = 8192
 """Bytes that are looked at: one with the largest key share in use has 2000."""
 
-PATIENCE: Final = 1.0
-"""Seconds in which all of the message must have come. Afterwards it counts as one that offers nothing special,
-and OpenSSL takes the time that it has for the handshake."""
+PATIENCE: Final = 0.1
+"""Seconds in which all of the message must have come: it is one segment as a rule, and is sent in one piece. Afterwards
+it counts as one that offers nothing special, and OpenSSL takes the time that it has for the handshake. More
+would be time beyond that for who sends it octet by octet, and for who has gone in the middle of it."""
 
 _FIRST_PAUSE: Final = 0.001
 _CLIENT_HELLO: Final = 1
