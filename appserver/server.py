@@ -256,8 +256,12 @@ class Server:
         """Whether a client offers to join, and nothing else; what does not encrypt is sent away here."""
         if encryption.identity is None:
             return False
-        await examine_client(carrier, encrypt=True, timeout=self.settings.timeouts.handshake)
-        return await peek_protocols(carrier) == (JOIN_PROTOCOL,)
+        try:
+            await examine_client(carrier, encrypt=True, timeout=self.settings.timeouts.handshake)
+            return await peek_protocols(carrier) == (JOIN_PROTOCOL,)
+        except BaseException:
+            carrier.abort()
+            raise
 
     def _admit(self, session: Session) -> None:
         self._check_compliance(session, self.now())
