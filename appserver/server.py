@@ -31,7 +31,7 @@ from protocol.certs import CertificateFacts, ServerIdentity
 from protocol.peer import connection_limits
 from protocol.peer.enrolment import JOIN_PROTOCOL
 from protocol.settings import LoadedSettings, Settings
-from protocol.transport import Address, Carrier, Mismatch, Transport, TransportError
+from protocol.transport import Address, Mismatch, PlainTransport, Transport, TransportError
 from protocol.transport.accepting import take_socket, turn_away
 from protocol.transport.client_hello import peek_protocols
 from protocol.transport.listener import Listener, open_listeners
@@ -252,7 +252,7 @@ class Server:
         finally:
             leave_gate()
 
-    async def _wants_to_join(self, carrier: Carrier, encryption: Encryption) -> bool:
+    async def _wants_to_join(self, carrier: PlainTransport, encryption: Encryption) -> bool:
         """Whether a client offers to join, and nothing else; what does not encrypt is sent away here."""
         if encryption.identity is None:
             return False

@@ -16,24 +16,22 @@ from typing import Final
 
 import trio
 
-from protocol.transport.base import Carrier
 from protocol.transport.mismatch import TLS_OCTET
+from protocol.transport.plain import PlainTransport
 
 LARGEST_HELLO: Final = 8192
 """Bytes that are looked at: one with the largest key share in use has 2000."""
 
-PATIENCE: Final = 0.1
+PATIENCE: Final = 0.5
 """Seconds in which all of the message must have come: it is one segment as a rule, and is sent in one piece. Afterwards
-it counts as one that offers nothing special, and OpenSSL takes the time that it has for the handshake. More
-would be time beyond that for who sends it octet by octet, and for who has gone in the middle of it."""
+it counts as one that offers nothing special, and OpenSSL takes the time that it has for the handshake."""
 
-_FIRST_PAUSE: Final = 0.001
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
 _RECORD: Final = 5
 
 
-async def peek_protocols(carrier: Carrier) -> tuple[str, ...]:
+async def peek_protocols(carrier: PlainTransport) -> tuple[str, ...]:
     """Look at what a TLS client offers, without taking anything.
 
     Args:
@@ -45,16 +43,16 @@ async def peek_protocols(carrier: Carrier) -> tuple[str, ...]:
     Raises:
         TransportError: the connection broke.
     """
-    pause = _FIRST_PAUSE
+    seen = -1
     with trio.move_on_after(PATIENCE):
-        while True:
-            found = offered_protocols(carrier.peek_nowait(LARGEST_HELLO) or b"")
+        start = carrier.peek_nowait(LARGEST_HELLO) or b""
+        while len(start) > seen:
+            found = offered_protocols(start)
             if found is not None:
                 return found
-            # What has come and is not taken keeps a socket readable: there is nothing to wait for but time.
-            await trio.sleep(pause)
-            pause *= 2
-    return ()
+            seen = len(start)
+            start = await carrier.peek_beyond(seen, LARGEST_HELLO)
+    return ()  # it takes too long, or has gone in the middle of it: OpenSSL knows what to say
 
 
 def offered_protocols(start: bytes) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,9 @@ from protocol.transport.sockets import SocketTransport, drain, translate_os_erro
 
 DRAIN_MOST: Final = 1 << 20
 """Bytes that are thrown away while closing, before the other side is cut off."""
+
+_LOOK: Final = 0.005
+"""Seconds between two looks where the kernel cannot be told how much to wait for."""
 
 
 class PlainTransport(SocketTransport, Carrier):
@@ -58,6 +62,34 @@ class PlainTransport(SocketTransport, Carrier):
             return None
         except OSError as exc:
             raise translate_os_error(exc, self.peer_address) from exc
+
+    async def peek_beyond(self, seen: int, most: int) -> bytes:
+        """Look again once more has arrived than was seen, without taking it.
+
+        What lies there untaken keeps a socket readable, so the kernel is told how much must be there; it also wakes who
+        waits when the other side has ended. Windows has no such option: there time passes, and an end is not seen.
+
+        Args:
+            seen: bytes that were there at the last look.
+            most: bytes to look at.
+
+        Returns:
+            What is there, from the beginning; as much as before where the other side has ended.
+
+        Raises:
+            TransportError: the connection is broken.
+        """
+        if sys.platform == "win32":
+            while len(start := self.peek_nowait(most) or b"") <= seen:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(_LOOK)
+            return start
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
+            await self.wait_readable()
+            return self.peek_nowait(most) or b""
+        finally:
+            if not self._ended:
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
     def finish_nowait(self) -> None:
         """See `Carrier.finish_nowait`."""
