@@ -7,15 +7,27 @@ from appserver.server import Server, ServerStatistics, open_server, serve
 from appserver.sessions import Session, SessionInfo
 from appserver.status import publish_status
 from appserver.threads import in_thread
-from protocol.certs import ClientCertificate
+from protocol.certs import (
+    ClientCertificate,
+    ClientEntry,
+    Invited,
+    Revoked,
+    invite_client,
+    list_clients,
+    require_certificates,
+    revoke_client,
+)
 
 __all__ = [
     "Application",
     "ClientCertificate",
+    "ClientEntry",
     "CurrentCall",
+    "Invited",
     "NotAuthenticated",
     "Outcome",
     "ReloadReport",
+    "Revoked",
     "Server",
     "ServerStatistics",
     "Session",
@@ -23,7 +35,11 @@ __all__ = [
     "current_call",
     "current_certificate",
     "in_thread",
+    "invite_client",
+    "list_clients",
     "open_server",
     "publish_status",
+    "require_certificates",
+    "revoke_client",
     "serve",
 ]

@@ -144,12 +144,21 @@ def common_name(subject: Name) -> str:
     if len(names) > 1:
         raise UnfitName(f"the client's certificate has {len(names)} common names, and must have one")
     (name,) = names
-    if len(name) > MAX_NAME:
-        raise UnfitName(f"the common name of the client's certificate is longer than {MAX_NAME} characters")
-    if any(unicodedata.category(character)[0] in "CZ" and character != " " for character in name):
-        raise UnfitName("the common name of the client's certificate has characters that nobody sees")
-    if name != name.strip() or name != unicodedata.normalize("NFC", name):
-        raise UnfitName(
-            "the common name of the client's certificate looks like another one (spaces, accents)"
-        )
+    if finding := unfitness(name):
+        raise UnfitName(f"the common name of the client's certificate {finding}")
     return name
+
+
+def unfitness(name: str) -> str | None:
+    """Say why a text is no name that a server can go by, as the end of a sentence; None where it is one.
+
+    Args:
+        name: not empty.
+    """
+    if len(name) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters"
+    if any(unicodedata.category(character)[0] in "CZ" and character != " " for character in name):
+        return "has characters that nobody sees"
+    if name != name.strip() or name != unicodedata.normalize("NFC", name):
+        return "looks like another one (spaces, accents)"
+    return None

@@ -28,6 +28,7 @@ from protocol.certs.certificates import (
     load_certificates,
     purposes_of,
 )
+from protocol.certs.client_certificates import UnfitName, common_name
 from protocol.certs.enrolment_errors import UnfitRequest
 from protocol.certs.first_start import encode_chain, make_folder
 from protocol.certs.identity import CERT_FILE, KEY_FILE, NEXT_KEY_FILE, ClientIdentity
@@ -212,18 +213,13 @@ def check_own(
     try:
         check_chain(path, (own,) if issuer is None else (own, issuer), key)
         check_times(path, (own,), now)
+        common_name(own.subject)
+    except UnfitName as error:
+        raise UnfitRequest(f"the server sent a certificate that is of no use: {error}") from error
     except errors.ResourcesError as error:
         raise UnfitRequest(f"the server sent a certificate that is of no use: {error.finding}") from error
     if is_authority(own) or purposes_of(own) != frozenset({"client"}):
         raise UnfitRequest("the server sent a certificate that is not for a client alone")
-
-
-def common_name(certificate: Certificate) -> str:
-    """The common name of a certificate's subject, empty without."""
-    from cryptography.x509.oid import NameOID
-
-    named = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(named[0].value) if named else ""
 
 
 def _check_free(resources: Path, replace: bool) -> None:
@@ -258,4 +254,6 @@ def _read(ders: Sequence[bytes]) -> list[Certificate]:
 
 
 def _joined(resources: Path, own: Certificate, host: str, port: int) -> Joined:
-    return Joined(name=common_name(own), resources=resources, host=host, port=port, certificate=facts_of(own))
+    return Joined(
+        name=common_name(own.subject), resources=resources, host=host, port=port, certificate=facts_of(own)
+    )

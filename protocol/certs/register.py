@@ -14,13 +14,10 @@ from datetime import datetime, timedelta
 import attrs
 
 from protocol.certs import errors
-
-LONGEST_NAME = 64
-"""Source: RFC 5280, appendix A.1, ub-common-name."""
+from protocol.certs.client_certificates import MAX_NAME, unfitness
 
 _REMEMBERED = timedelta(days=7)
 """How long an invitation that nobody used is known by its secret after its end, to be called expired."""
-_HARMFUL = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 @attrs.frozen(kw_only=True)
@@ -148,13 +145,12 @@ def check_name(name: str) -> str:
         The name as it is stored (NFC).
 
     Raises:
-        SubjectError: it is empty, too long, or has a character that people cannot see.
+        SubjectError: it is empty, or none that the certificate's reader would take.
     """
     composed = unicodedata.normalize("NFC", name)
-    harmful = [char for char in composed if unicodedata.category(char) in _HARMFUL]
-    if not 0 < len(composed) <= LONGEST_NAME or composed != composed.strip() or harmful:
-        raise errors.SubjectError(
-            "name",
-            f"expected 1 to {LONGEST_NAME} characters that can be seen, without a space at either end, not {name!r}",
-        )
+    finding = unfitness(composed) if composed else "is empty"
+    if finding is None and len(composed.encode("utf-8", "replace")) > MAX_NAME:
+        finding = f"has more than {MAX_NAME} octets in UTF-8"  # some count characters, and some these
+    if finding is not None:
+        raise errors.SubjectError("name", f"{name!r} {finding}: give 1 to {MAX_NAME} characters that can be seen")
     return composed

@@ -17,23 +17,20 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from protocol.certs import errors
 from protocol.certs.authority import hash_for
 from protocol.certs.client_authorities import enrolled_are_accepted
 from protocol.certs.enrolment_errors import NotEnrolled
 from protocol.certs.first_start import load_authority
-from protocol.certs.pem import encode_pem, read_blocks
+from protocol.certs.pem import encode_pem
 from protocol.certs.register import EnrolledClient, Register, folded
 from protocol.certs.register_file import changing_register, read_register, write_register
+from protocol.certs.revocation import REVOCATIONS_FILE, REVOCATIONS_LABEL, load_revocation_lists
 from protocol.settings.atomic import PUBLIC, replace_file
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateRevocationList, RevokedCertificate
 
     from protocol.certs.keys import PrivateKey
-
-REVOKED_FILE = "clients-crl.pem"
-_LABEL = "X509 CRL"
 
 
 @attrs.frozen(kw_only=True)
@@ -174,7 +171,7 @@ def write_revocations(
         ResourcesError: there is one, and it cannot be understood.
         OSError: it cannot be written.
     """
-    path = resources / REVOKED_FILE
+    path = resources / REVOCATIONS_FILE
     others = list(_lists_of_others(path, authority))
     register = attrs.evolve(register, revocations=register.revocations + 1)
     write_register(resources, register, now=now)  # a list's number is never given twice
@@ -214,22 +211,11 @@ def _entry(serial: int, revoked: datetime) -> RevokedCertificate:
 
 
 def _lists_of_others(path: Path, authority: Certificate) -> Iterator[CertificateRevocationList]:
-    from cryptography import x509
-
-    if not os.path.lexists(path):
-        return
-    for block in read_blocks(path):
-        try:
-            found = x509.load_der_x509_crl(block.content)
-        except ValueError as error:
-            raise errors.DamagedPem(
-                path, "a list of revoked certificates in it is damaged", "Move it away and revoke again"
-            ) from error
-        if found.issuer != authority.subject:
-            yield found
+    if os.path.lexists(path):
+        yield from (each for each in load_revocation_lists(path) if each.issuer != authority.subject)
 
 
 def _as_pem(revocations: CertificateRevocationList) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    return encode_pem(_LABEL, revocations.public_bytes(Encoding.DER))
+    return encode_pem(REVOCATIONS_LABEL, revocations.public_bytes(Encoding.DER))
