@@ -20,12 +20,14 @@ from protocol.certs.authority import issue_client_certificate
 from protocol.certs.certificates import encode_certificate, key_fingerprint, spki_fingerprint
 from protocol.certs.first_start import load_authority, renewal_time
 from protocol.certs.keys import weakness
-from protocol.certs.register import EnrolledClient, Register
+from protocol.certs.register import EnrolledClient, Invitation, Register
 from protocol.certs.register_file import changing_register, write_register
 from protocol.certs.revoking import write_revocations
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
+
+    from protocol.certs.keys import PrivateKey
 
 LARGEST_REQUEST = 8192
 """Bytes of a request; one for RSA with 4096 bits has 1200."""
@@ -57,41 +59,67 @@ def admit_client(
         public_key = _read_request(request)
         fingerprint = key_fingerprint(public_key)
         if invitation.used_by not in (None, fingerprint):
-            raise errors.UsedInvitation("this code was used already")
+            raise _used()
         if moment > invitation.expires:
             raise errors.ExpiredInvitation("this code has expired")
-        present = register.live_client(invitation.name, moment)
-        authority, authority_key = load_authority(resources)
-        if invitation.used_by is not None:
-            if present is None or present.fingerprint != fingerprint:
-                raise errors.UsedInvitation("this code was used already")
-            if (
-                invitation.replaces
-            ):  # whoever was killed after the register was written may not have come to this
-                write_revocations(resources, register, authority, authority_key, now=moment)
-            return present.name, present.certificate
-        if present is not None and not invitation.replaces:
-            raise errors.UsedInvitation("a client of this name has joined by another code")
-        _check_new_key(register, fingerprint, present)
-        certificate = issue_client_certificate(
-            authority, authority_key, public_key, name=invitation.name, now=moment
-        )
-        client = EnrolledClient(
-            name=invitation.name,
-            fingerprint=fingerprint,
-            enrolled=moment,
-            certificate=encode_certificate(certificate),
-            serials=(_serial(certificate),),
-        )
-        register = register.with_invitation(
-            attrs.evolve(invitation, used_by=fingerprint), instead_of=invitation
-        )
-        if present is not None:
-            register = register.with_client(attrs.evolve(present, revoked=moment), instead_of=present)
-        write_register(resources, register.with_client(client), now=moment)
-        if present is not None:
-            write_revocations(resources, register.with_client(client), authority, authority_key, now=moment)
+        authority = load_authority(resources)
+        if invitation.used_by is None:
+            client = _enter(resources, register, invitation, public_key, authority, moment)
+        else:
+            client = _find_again(resources, register, invitation, authority, moment)
     return client.name, client.certificate
+
+
+def _enter(
+    resources: Path,
+    register: Register,
+    invitation: Invitation,
+    public_key: object,
+    authority: tuple[Certificate, PrivateKey],
+    now: datetime,
+) -> EnrolledClient:
+    """Enter a client in the register, and use its invitation up with that."""
+    fingerprint = key_fingerprint(public_key)
+    present = register.live_client(invitation.name, now)
+    if present is not None and not invitation.replaces:
+        raise errors.UsedInvitation("a client of this name has joined by another code")
+    _check_new_key(register, fingerprint, present)
+    certificate = issue_client_certificate(*authority, public_key, name=invitation.name, now=now)
+    client = EnrolledClient(
+        name=invitation.name,
+        fingerprint=fingerprint,
+        enrolled=now,
+        certificate=encode_certificate(certificate),
+        serials=(_serial(certificate),),
+    )
+    used = attrs.evolve(invitation, used_by=fingerprint)
+    register = register.with_invitation(used, instead_of=invitation).with_client(client)
+    if present is None:
+        write_register(resources, register, now=now)
+    else:
+        register = register.with_client(attrs.evolve(present, revoked=now), instead_of=present)
+        write_revocations(resources, register, *authority, now=now)
+    return client
+
+
+def _find_again(
+    resources: Path,
+    register: Register,
+    invitation: Invitation,
+    authority: tuple[Certificate, PrivateKey],
+    now: datetime,
+) -> EnrolledClient:
+    """Find the client that has joined by an invitation: it has not got its answer."""
+    client = register.live_client(invitation.name, now)
+    if client is None or client.fingerprint != invitation.used_by:
+        raise _used()
+    if invitation.replaces:  # whoever was killed after the register was written has not come to this
+        write_revocations(resources, register, *authority, now=now)
+    return client
+
+
+def _used() -> errors.UsedInvitation:
+    return errors.UsedInvitation("this code was used already")
 
 
 def _check_new_key(register: Register, fingerprint: str, replaced: EnrolledClient | None) -> None:

@@ -152,5 +152,7 @@ def check_name(name: str) -> str:
     if finding is None and len(composed.encode("utf-8", "replace")) > MAX_NAME:
         finding = f"has more than {MAX_NAME} octets in UTF-8"  # some count characters, and some these
     if finding is not None:
-        raise errors.SubjectError("name", f"{name!r} {finding}: give 1 to {MAX_NAME} characters that can be seen")
+        raise errors.SubjectError(
+            "name", f"{name!r} {finding}: give 1 to {MAX_NAME} characters that can be seen"
+        )
     return composed

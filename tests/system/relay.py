@@ -46,6 +46,11 @@ class Relay:
         while len(self.up) < size:
             await self._grown.wait()
 
+    async def wait_down(self, size: int) -> None:
+        """Wait until the server has sent so many bytes in all."""
+        while len(self.down) < size:
+            await self._grown.wait()
+
     def freeze(self) -> None:
         """Swallow everything from now on, as a network that has lost the way: no bytes, no FIN, no RST."""
         self._flowing = trio.Event()

@@ -67,7 +67,7 @@ def main(name: str, start: Path, rounds: int) -> None:
         folder = _copy(start, str(number))
         child = os.fork()
         if child == 0:
-            _child(change, folder, None if rounds else number)
+            run_child(change, folder, None if rounds else number)
         if rounds:
             time.sleep(random.uniform(0, duration))
             os.kill(child, signal.SIGKILL)
@@ -82,7 +82,8 @@ def main(name: str, start: Path, rounds: int) -> None:
     print(f"{killed} kills")
 
 
-def _child(change: Change, folder: Path, left: int | None) -> None:
+def run_child(change: Change, folder: Path, left: int | None) -> None:
+    """Make a change in a forked child and end it; where `left` is given it kills itself before that many calls more."""
     try:
         os.umask(0)
         if left is not None:
