@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 from cryptography import x509
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from trustme import CA
 
 from protocol.certs import Identity, ensure_server_identity
-from tests.appserver.cli.processes import command, run_command
+from tests.appserver.cli.processes import command, run_command, running
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "certificates.md"
@@ -33,6 +34,9 @@ def shown() -> list[tuple[list[str], list[str]]]:
 
 def label(line: str) -> str:
     """What a line says that does not depend on the machine and the day."""
+    if re.fullmatch(r"join[a-z2-7]{80,}", line):
+        return "a code"
+    line = re.sub(r"\S*/Resources/", "Resources/", line)
     return re.split(r"  +", line)[0] if re.search(r"  +", line) else line
 
 
@@ -69,6 +73,14 @@ def issue(folder: Path, file: str) -> None:
 _OF_THE_KEY = (x509.SubjectKeyIdentifier.oid,)
 
 
+def join(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What the page's client does, at a server that runs here."""
+    with running(folder) as server:
+        again = ("invite", "ada", "--address", f"localhost:{server.port}", "--json")
+        code = json.loads(run_command(command("appserver", *again), cwd=folder).stdout)["code"]
+        return run_command(command("appclient", "join", code, "--resources", "ada"), cwd=folder)
+
+
 def test_the_commands_of_the_page_print_what_it_shows(tmp_path: Path) -> None:
     folder = tmp_path
     given = 0
@@ -82,11 +94,14 @@ def test_the_commands_of_the_page_print_what_it_shows(tmp_path: Path) -> None:
                 continue
             case ["appserver", "certificates", "install", file]:
                 issue(folder, file)
-        done = run_command(command("appserver", *words[1:]), cwd=folder)
+        if words[:2] == ["appclient", "join"]:
+            done = join(folder)
+        else:
+            done = run_command(command("appserver", *words[1:]), cwd=folder)
         assert done.returncode == 0, (words, done.stderr)
         if labels:
             assert [label(line) for line in done.stdout.splitlines()] == labels, words
             given += 1
-    assert given == 5
+    assert given == 10
     check = run_command(command("appserver", "certificates", "check", "--json"), cwd=folder)
     assert json.loads(check.stdout)["ok"]

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -38,6 +39,7 @@ from appclient import (
     connect,
     join,
 )
+from appclient.bridge import blocking
 from appclient.renewing import keep_identity
 from protocol.certs import (
     ClientCertificateRefused,
@@ -290,20 +292,68 @@ def join_long_ago(server: ServerProcess, folder: Path) -> None:
     finish_joining(folder, certificate, anchors, authority=authority, host="localhost", port=port)
 
 
-async def test_a_clients_certificate_is_renewed_over_its_session_with_the_same_key(tmp_path: Path) -> None:
+async def wait_renewed(folder: Path, before: bytes) -> None:
+    with trio.fail_after(30):
+        while (folder / "cert.pem").read_bytes() == before:  # noqa: ASYNC110 - a thread writes it
+            await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize("flavour", ["async", "blocking"])
+async def test_a_clients_certificate_is_renewed_while_it_is_connected_and_nobody_does_anything(
+    tmp_path: Path, flavour: str
+) -> None:
     async with closed_server(tmp_path / "server") as server:
         folder = tmp_path / "ada"
         await trio.to_thread.run_sync(join_long_ago, server, folder)
         before = {path.name: path.read_bytes() for path in folder.glob("*.pem")}
+        if flavour == "async":
+            async with connecting(server, folder):
+                await wait_renewed(folder, before["cert.pem"])
+        else:
+            address = f"localhost:{server.port}"
+            client = await trio.to_thread.run_sync(partial(blocking.connect, address, resources=folder))
+            try:
+                await wait_renewed(folder, before["cert.pem"])
+            finally:
+                await trio.to_thread.run_sync(client.close)
+        after = {path.name: path.read_bytes() for path in folder.glob("*.pem")}
+        assert {name for name in after if after[name] != before[name]} == {"cert.pem"}
+        async with connecting(server, folder) as again:
+            assert await again.use(Desk).echo("again") == "again"
+        await server.wait_log(lambda line: line["event"] == "client's certificate renewed")
+        listed = (await say(server, "clients", "revoke", "ada"))["certificates"]
+        assert listed == 2, "the one before has not ended yet"
+
+
+async def test_a_certificate_that_the_server_will_not_renew_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody has lost the register; the connection goes on all the same."""
+    async with closed_server(tmp_path / "server") as server:
+        folder = tmp_path / "ada"
+        await trio.to_thread.run_sync(join_long_ago, server, folder)
+        (server.folder / "Resources" / "authority" / "clients.json").unlink()
+        settings = client_settings()
         async with connecting(server, folder) as client, trio.open_nursery() as nursery:
-            nursery.start_soon(keep_identity, client, folder, client_settings(encrypt=True))
+            nursery.start_soon(partial(keep_identity, client, folder, settings, pause=0.01))
             with trio.fail_after(30):
-                while (folder / "cert.pem").read_bytes() == before["cert.pem"]:  # noqa: ASYNC110
-                    await trio.sleep(0.05)
+                await server.wait_log(lambda line: line["event"] == "a certificate is not renewed", 5)
+            assert await client.use(Desk).echo("still there") == "still there"
             nursery.cancel_scope.cancel()
-        assert (folder / "key.pem").read_bytes() == before["key.pem"]
-        async with connecting(server, folder) as client:
-            assert await client.use(Desk).echo("again") == "again"
+    told = [record for record in caplog.records if "was not renewed" in record.message]
+    assert len(told) == 2, "by the client that runs by itself, and by the one of this test"
+
+
+def test_the_blocking_client_joins(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with closed_server(tmp_path / "server") as server:
+            code = await invite(server, "ada")
+            make = partial(blocking.join, code, resources=tmp_path / "ada")
+            assert (await trio.to_thread.run_sync(make)).name == "ada"
+            with pytest.raises(UsedCode):
+                await trio.to_thread.run_sync(partial(blocking.join, code, resources=tmp_path / "b"))
+
+    trio.run(main)
 
 
 async def test_nobody_joins_in_plain_text(tmp_path: Path) -> None:
