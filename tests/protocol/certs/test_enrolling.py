@@ -60,6 +60,7 @@ from protocol.settings import TlsSettings
 from tests.secrecy.canaries import secret
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+"""Some time before a test begins."""
 OPENSSL = pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 
 
@@ -122,7 +123,7 @@ class TestACode:
             admit_client(resources, code.secret, request_of())
 
     def test_is_over_at_its_end_for_everybody(self, resources: Path, invite: Invite) -> None:
-        code, key = invite(lifetime=timedelta(minutes=1)), request_of()
+        code, key = invite(lifetime=timedelta(minutes=1), now=NOW), request_of()
         admit_client(resources, code.secret, key, now=NOW)
         late = NOW + timedelta(minutes=2)
         with pytest.raises(ExpiredInvitation):

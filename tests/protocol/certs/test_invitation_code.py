@@ -84,3 +84,16 @@ def test_any_text_is_a_code_or_a_code_error(text: str) -> None:
     for tried in (text, "join" + text):
         with contextlib.suppress(CodeError):
             InvitationCode.parse(tried)
+
+
+def test_a_code_reads_as_the_protocols_page_says() -> None:
+    """Written down, so that it does not change unnoticed: codes are made by one release and read by another."""
+    known = InvitationCode("orders.example", 19813, AUTHORITY, bytes(range(20)))
+    assert InvitationCode.parse(KNOWN) == known
+    assert known.encode() == KNOWN
+
+
+KNOWN = (
+    "joinafgwkajdivtytk6n54asgrlhrgv433ybencwpcnlzxxqci2fm6e2xtppaaaqeayeau"
+    "daocajbifqydiob4ibceqtn5zgizlsomxgk6dbnvygyzkyrhito"
+)
