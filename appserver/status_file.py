@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import logging
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -30,6 +32,9 @@ logger = logging.getLogger("appserver.status")
 
 STATUS_FILE = ".appserver-status"
 LOCK_FILE = ".appserver-status.lock"
+
+_SAFE = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+"""Flags for opening a file that may be anything; those that a system does not know are left out."""
 
 _MOST = 256 * 1024
 """Bytes of a file that is read: a full one has two thousand."""
@@ -178,11 +183,21 @@ def _wait_writing(file: Path, patience: float) -> bool:
 
 
 def _read(file: Path) -> bytes | None:
+    # O_NONBLOCK: a pipe would wait for a writer for ever. A link may lead to what only who looks may read.
     try:
-        with file.open("rb") as opened:
-            return opened.read(_MOST)
+        descriptor = os.open(file, os.O_RDONLY | _SAFE)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnreadableStatus(file, "it is a link") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnreadableStatus(file, "it is no regular file")
+        return os.read(descriptor, _MOST)
+    finally:
+        os.close(descriptor)
 
 
 def _decode(file: Path, content: bytes, cls: type[StatusT]) -> StatusT:

@@ -32,6 +32,23 @@ MAX_NAME = 64
 """Characters of a common name. Source: RFC 5280 appendix A.1, ub-common-name."""
 
 
+_UNSEEN = (
+    range(0x34F, 0x350),
+    range(0x115F, 0x1161),
+    range(0x17B4, 0x17B6),
+    range(0x180B, 0x1810),
+    range(0x2800, 0x2801),
+    range(0x3164, 0x3165),
+    range(0xFE00, 0xFE10),
+    range(0xFFA0, 0xFFA1),
+    range(0xE0100, 0xE01F0),
+)
+"""Characters that count as letters or marks and show nothing: fillers, joiners, selectors and the empty Braille cell.
+
+Source: Unicode 15.0, Default_Ignorable_Code_Point, without those that the categories C and Z have anyhow.
+"""
+
+
 class UnfitName(ValueError):
     """The common name of a client's certificate is no name that a server can go by."""
 
@@ -157,8 +174,14 @@ def unfitness(name: str) -> str | None:
     """
     if len(name) > MAX_NAME:
         return f"is longer than {MAX_NAME} characters"
-    if any(unicodedata.category(character)[0] in "CZ" and character != " " for character in name):
+    if any(map(_is_unseen, name)):
         return "has characters that nobody sees"
     if name != name.strip() or name != unicodedata.normalize("NFC", name):
         return "looks like another one (spaces, accents)"
     return None
+
+
+def _is_unseen(character: str) -> bool:
+    if unicodedata.category(character)[0] in "CZ":
+        return character != " "
+    return any(ord(character) in codes for codes in _UNSEEN)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -57,6 +58,24 @@ def test_what_was_written_is_seen_until_it_is_taken_away(tmp_path: Path) -> None
 def test_others_cannot_read_it(tmp_path: Path) -> None:
     StatusFile(tmp_path, Told).write(Told(1))
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes pipes and links")
+@pytest.mark.parametrize(
+    ("make", "finding"),
+    [
+        (os.mkfifo, "no regular file"),
+        (Path.mkdir, "no regular file"),
+        (lambda path: path.symlink_to("/etc/hostname"), "a link"),
+    ],
+    ids=["pipe", "folder", "link"],
+)
+def test_what_is_no_file_is_said_and_not_waited_for(
+    tmp_path: Path, make: Callable[[Path], object], finding: str
+) -> None:
+    make(tmp_path / STATUS_FILE)
+    with pytest.raises(UnreadableStatus, match=finding):
+        seen(tmp_path)
 
 
 def test_an_old_writing_whose_lock_is_held_is_waited_for_and_then_called_silent(tmp_path: Path) -> None:

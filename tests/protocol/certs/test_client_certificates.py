@@ -56,6 +56,7 @@ def test_no_name_and_an_empty_one_are_nobody_in_particular() -> None:
         (["ad\u200ba"], "nobody sees"),
         (["\u202eada"], "nobody sees"),
         (["ada\u00a0lovelace"], "nobody sees"),
+        *((["ada" + unseen], "nobody sees") for unseen in "\u034f\u115f\u1160\u180b\u2800\u3164\ufe0f\uffa0"),
         ([" ada"], "looks like another"),
         (["ada "], "looks like another"),
         ([" "], "looks like another"),
