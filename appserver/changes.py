@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from appserver.encryption import Encryption
-from protocol.certs import CertificateFacts, ServerIdentity
+from protocol.certs import REVOCATIONS_FILE, CertificateFacts, ServerIdentity
 from protocol.certs.dhparams import DH_FILE
 from protocol.certs.identity import CERT_FILE, CLIENTS_CA_FILE, KEY_FILE
 from protocol.settings import Settings, all_options, value_at
@@ -20,6 +20,7 @@ _FILES = {
     "chain": CERT_FILE,
     "fingerprint": KEY_FILE,
     "client_authorities": CLIENTS_CA_FILE,
+    "revocations": REVOCATIONS_FILE,
     "dh_parameters": DH_FILE,
 }
 """Where the parts of an identity come from; one that is not here names itself."""

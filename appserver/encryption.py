@@ -20,17 +20,21 @@ from protocol.certs import (
     Loss,
     ServerIdentity,
     ensure_server_identity,
+    errors,
     open_server_identity,
     prove_server_context,
     read_passphrase,
     server_context,
 )
+from protocol.certs.identity import CLIENTS_CA_FILE
 from protocol.certs.revocation import authority_ids
 from protocol.settings import Settings, TlsSettings
 from protocol.transport import Security
 from protocol.wire.errors import GoawayCode
 
 _OLD_VERSION = "TLSv1.2"
+
+_RELOAD = "tell the server to reload (`systemctl reload`, SIGHUP) or start it anew"
 
 
 @attrs.frozen
@@ -187,3 +191,32 @@ def load_encryption(
     identity, context = load_identity(settings, resources, create=create, now=now)
     prove_server_context(context, identity, settings.tls)
     return Encryption(encrypt=True, policy=settings.tls, identity=identity, context=context)
+
+
+def check_keeps_out(before: ServerIdentity | None, after: ServerIdentity | None) -> None:
+    """Check that no file is gone whose absence lets in who was kept out.
+
+    Whoever replaces a file may move the old one away first, and a disk may be gone for a moment.
+
+    Args:
+        before: what is in use; None without encryption.
+        after: what is to be.
+
+    Raises:
+        MissingFile: `clients-ca.pem` or `clients-crl.pem` was there, and is not.
+    """
+    if before is None or after is None:
+        return
+    if before.client_authorities and not after.client_authorities:
+        raise errors.MissingFile(
+            after.resources / CLIENTS_CA_FILE,
+            "it is gone, and without it clients need no certificate",
+            f"Put it back; if this is meant, {_RELOAD}",
+        )
+    old, new = before.revocations, after.revocations
+    if old.lists and not (new.lists or new.strangers):
+        raise errors.MissingFile(
+            new.file,
+            "it is gone, and without it clients that were revoked are let in again",
+            f"Put it back (a list may be empty); if this is meant, {_RELOAD}",
+        )

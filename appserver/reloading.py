@@ -7,13 +7,16 @@ so. The exception: where encryption was off and is to be on now, there is no enc
 what the administrator has just forbidden. The server then takes nobody until the files can be used.
 
 Files are changed one after another. A watched change that does not fit together yet is tried again with each
-further change, and is refused when nothing more has come for a while.
+further change, and is refused when nothing more has come for a while. What was refused is tried again now and then
+without a change, since time alone can mend it. A watched change never opens a door by what is missing: only who asks
+for a reload can mean that.
 """
 
 from __future__ import annotations
 
 import enum
 import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +27,7 @@ import attrs
 import trio
 
 from appserver.changes import changes_between, needs_restart
-from appserver.encryption import Encryption, load_encryption
+from appserver.encryption import Encryption, check_keeps_out, load_encryption
 from appserver.sources import Signature, Source
 from appserver.watching import watch_files
 from protocol.certs import CertificatesError, PolicyError, ResourcesError
@@ -40,6 +43,9 @@ SETTLE = 1.0
 
 SETTLE_MOST = 10.0
 """The same, where changes do not stop."""
+
+RETRY = 30.0
+"""Seconds after which a set that was refused is tried again: what is not valid yet becomes so by waiting."""
 
 LOOK = 2.0
 """Seconds after which the files are looked at, told or not; it costs a few calls of the system."""
@@ -113,10 +119,11 @@ class Reloader:
         """Read all again and take it over, or keep what is in use.
 
         Args:
-            asked: whether somebody waits for the outcome; without, one that is as before is not noted.
+            asked: whether somebody wants it and waits for the outcome; without, one that is as before is
+                not noted, and files whose absence lets more clients in must be there.
         """
         async with self._lock:
-            result = await self._take_over()
+            result = await self._take_over(asked=asked)
             return self._note(result, asked=asked)
 
     async def wait_report(self) -> None:
@@ -131,7 +138,12 @@ class Reloader:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch_files, self._watched(), self._touch)
                 while places == self._places(seen):  # else what is watched is no longer what is read
-                    seen = await self._take_change(await self._wait_change(seen))
+                    with trio.move_on_after(RETRY if self._is_refused else math.inf) as scope:
+                        seen = await self._wait_change(seen)
+                    if scope.cancelled_caught:
+                        await self.reload(asked=False)
+                    else:
+                        seen = await self._take_change(seen)
                 nursery.cancel_scope.cancel()
 
     async def _take_change(self, seen: Signature) -> Signature:
@@ -139,7 +151,7 @@ class Reloader:
         async with self._lock:
             begun = trio.current_time()
             while True:
-                result = await self._take_over()
+                result = await self._take_over(asked=False)
                 if isinstance(result, tuple) or trio.current_time() > begun + SETTLE_MOST:
                     break
                 logger.info("changed files do not fit together yet", extra={"finding": str(result)})
@@ -172,7 +184,11 @@ class Reloader:
     async def _look(self) -> Signature:
         return await trio.to_thread.run_sync(self._source.signature, self.server.settings)
 
-    async def _take_over(self) -> tuple[str, ...] | Exception:
+    @property
+    def _is_refused(self) -> bool:
+        return self.last is not None and self.last.outcome is Outcome.REFUSED
+
+    async def _take_over(self, *, asked: bool) -> tuple[str, ...] | Exception:
         """Read and take over; returns what has changed, or what went wrong in place of raising it."""
         server = self.server
         before = server.settings, server.encryption
@@ -181,7 +197,7 @@ class Reloader:
         except SettingsError as exc:
             return exc
         try:
-            encryption = await trio.to_thread.run_sync(partial(self._load, settings))
+            encryption = await trio.to_thread.run_sync(partial(self._load, settings, asked=asked))
         except Exception as exc:
             if not isinstance(exc, CertificatesError):
                 logger.exception("reload failed")
@@ -192,11 +208,15 @@ class Reloader:
         self._name_what_waits(settings)
         return changes_between(before, (settings, encryption))
 
-    def _load(self, settings: Settings) -> Encryption:
+    def _load(self, settings: Settings, *, asked: bool) -> Encryption:
         # A server with a certificate never makes another one from nothing: who replaces a file may move
         # the old one away first.
-        create = self.server.identity is None
-        return load_encryption(settings, self._source.folder(settings), create=create, now=self.now())
+        before = self.server.identity
+        folder = self._source.folder(settings)
+        encryption = load_encryption(settings, folder, create=before is None, now=self.now())
+        if not asked:
+            check_keeps_out(before, encryption.identity)
+        return encryption
 
     def _name_what_waits(self, settings: Settings) -> None:
         waiting = tuple(
@@ -210,8 +230,10 @@ class Reloader:
 
     def _note(self, result: tuple[str, ...] | Exception, *, asked: bool) -> ReloadReport:
         report = _report(self.now(), result)
-        recovered = self.last is not None and self.last.outcome is Outcome.REFUSED
-        if report.outcome is Outcome.UNCHANGED and not asked and not recovered:
+        known = report.outcome is Outcome.UNCHANGED and not self._is_refused
+        if self.last is not None and report.outcome is Outcome.REFUSED:
+            known = attrs.evolve(self.last, time=report.time) == report
+        if known and not asked:
             return report
         self.last = report
         self._noted.set()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,9 @@ REVOCATIONS_LABEL = "X509 CRL"
 
 MAX_SIZE = 16 << 20
 """Bytes of the largest file that is read: lists of large authorities have some hundred thousand entries."""
+
+CLOCK_DIFFERENCE = timedelta(minutes=10)
+"""By how much an authority's clock may be ahead of ours: to believe a list too early takes back more, never less."""
 
 _GET_IT = "Get the authority's present list, whole and in PEM"
 
@@ -127,8 +130,6 @@ def load_revocation_lists(path: Path) -> tuple[CertificateRevocationList, ...]:
     Raises:
         ResourcesError: one of its classes: the file holds anything else, or a list that says only a part.
     """
-    from cryptography import x509
-
     found = []
     for block in read_blocks(path, most=MAX_SIZE):
         if block.label != REVOCATIONS_LABEL:
@@ -137,12 +138,7 @@ def load_revocation_lists(path: Path) -> tuple[CertificateRevocationList, ...]:
                 f"revocation lists are expected, it holds a {block.label}",
                 "Keep revocation lists in a file of their own",
             )
-        try:
-            one = x509.load_der_x509_crl(block.content)
-            _check_whole(path, one)
-        except ValueError as error:
-            raise errors.DamagedPem(path, "a revocation list in it is damaged", "Copy it again") from error
-        found.append(one)
+        found.append(_read_list(path, block.content))
     return tuple(found)
 
 
@@ -174,7 +170,7 @@ def load_revocations(path: Path, authorities: Sequence[Certificate], now: dateti
 
     Raises:
         UntrustedRevocationList: one bears the name of an authority and not its signature.
-        NotYetValidRevocationList: one is from the future.
+        NotYetValidRevocationList: one is from the future, by more than clocks differ.
         ResourcesError: as for `load_revocation_lists`.
     """
     # A dangling link is an error and not an absent file: that would let everybody in again.
@@ -194,11 +190,11 @@ def load_revocations(path: Path, authorities: Sequence[Certificate], now: dateti
         if not signers:
             strangers.append(name)
             continue
-        if now < one.last_update_utc:
+        if now + CLOCK_DIFFERENCE < one.last_update_utc:
             raise errors.NotYetValidRevocationList(
                 path,
                 f'the list of "{name}" is not valid before {one.last_update_utc:%Y-%m-%d %H:%M} UTC, '
-                f"and it is {now:%Y-%m-%d %H:%M} UTC here",
+                "which is not yet by this machine's clock",
                 "Set this machine's clock, or wait",
             )
         lists += (_facts_of(one, name, identifier) for identifier in {authority_id(each) for each in signers})
@@ -231,6 +227,23 @@ def _facts_of(one: CertificateRevocationList, name: str, identifier: bytes) -> R
         serials=frozenset(entry.serial_number for entry in one),
         der=one.public_bytes(Encoding.DER),
     )
+
+
+def _read_list(path: Path, content: bytes) -> CertificateRevocationList:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        one = x509.load_der_x509_crl(content)
+        _check_whole(path, one)
+    except (ValueError, x509.DuplicateExtension, x509.InvalidVersion) as error:
+        raise errors.DamagedPem(path, "a revocation list in it is damaged", "Copy it again") from error
+    except (UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
+        name = one.issuer.rfc4514_string()
+        raise errors.PartialRevocationList(
+            path, f'the list of "{name}" says something that is not understood ({error})', _GET_IT
+        ) from error
+    return one
 
 
 def _check_whole(path: Path, one: CertificateRevocationList) -> None:

@@ -10,6 +10,7 @@ from appserver.changes import changes_between
 from appserver.encryption import Encryption, load_encryption
 from protocol.settings import Settings
 from protocol.settings.options import with_values
+from tests.appserver.clients import ClientAuthority
 from tests.appserver.pairs import Issuer, new_folders, put
 
 
@@ -33,9 +34,13 @@ def test_files_are_named(tmp_path: Path) -> None:
     issuer.pair().put(resources)
     second = load_encryption(settings, resources)
     assert set(changes_between((settings, first), (settings, second))) == {"key.pem", "cert.pem"}
-    put(resources, "clients-ca.pem", issuer.authority)
+    club = ClientAuthority()
+    put(resources, "clients-ca.pem", club.pem)
     third = load_encryption(settings, resources)
     assert changes_between((settings, second), (settings, third)) == ("clients-ca.pem",)
+    put(resources, "clients-crl.pem", club.revocations())
+    fourth = load_encryption(settings, resources)
+    assert changes_between((settings, third), (settings, fourth)) == ("clients-crl.pem",)
     closed = attrs.evolve(third, identity=None, context=None)
     assert changes_between((settings, closed), (settings, third)) == ("cert.pem",), (
         "never taken for no change"

@@ -18,8 +18,10 @@ import trio
 from appclient import Client, ConnectionState, Refused, connect
 from appserver import Application, NotAuthenticated, Server, current_call, current_certificate, open_server
 from appserver import rechecking as rechecking_module
+from appserver import reloading as reloading_module
 from appserver.application import Authenticate
 from appserver.rechecking import ListWarnings, keep_checking
+from appserver.reloading import Outcome
 from appserver.sending_away import PATIENCE
 from protocol import Interface
 from protocol.certs import ClientCertificateRefused, ClientCertificateRequired, load_revocations
@@ -29,6 +31,7 @@ from protocol.settings import ClientServerSettings, Settings, TimeoutSettings, T
 from protocol.transport import Address
 from tests.appserver.clients import DAY, ClientAuthority
 from tests.appserver.pairs import Issuer, new_folders, put
+from tests.appserver.test_reloading import wait_until
 from tests.conftest import ErrorLog
 
 State = ConnectionState
@@ -122,12 +125,18 @@ def place(tmp_path: Path) -> Place:
 
 @contextlib.asynccontextmanager
 async def serving(
-    place: Place, *, version: str | None = None, authenticate: Authenticate | None = None
+    place: Place,
+    *,
+    version: str | None = None,
+    authenticate: Authenticate | None = None,
+    watch: bool = False,
 ) -> AsyncIterator[Server]:
     application = Application("who", authenticate=authenticate)
     application.register(place.implementation)
     with trio.fail_after(30):
-        async with open_server(application, settings=SETTINGS, resources=place.resources) as server:
+        async with open_server(
+            application, settings=SETTINGS, resources=place.resources, watch=watch
+        ) as server:
             place.server = server
             hold_to(server, version)
             yield server
@@ -456,6 +465,84 @@ class TestLiveSessions:
             server.now = lambda: end + DAY
             await client.wait_state(State.RECONNECTING)
             nursery.cancel_scope.cancel()
+
+
+class TestWatchedFiles:
+    """What is taken over by itself, and what somebody must ask for."""
+
+    @pytest.mark.parametrize("name", ["clients-ca.pem", "clients-crl.pem"])
+    async def test_a_file_that_is_moved_away_lets_nobody_in_before_somebody_asks_for_it(
+        self, place: Place, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reloading_module, "SETTLE", 0.05)
+        serial = place.member("ada")
+        place.revoke(place.club.revocations([serial]))
+        async with serving(place, watch=True) as server:
+            hold_to(server, "1.3")
+            (place.resources / name).rename(place.folder / name)
+            assert server.reloader is not None
+            with trio.fail_after(10):
+                await server.reloader.wait_report()
+            report = server.reloader.last
+            assert report is not None
+            assert (report.outcome, report.file) == (Outcome.REFUSED, str(place.resources / name))
+            assert "it is gone" in report.finding
+            assert "reload" in report.remedy
+            with pytest.raises(ClientCertificateRefused, match="it was revoked"):
+                async with place.client("ada"):
+                    pass
+            await place.reload()
+            async with place.client("ada"):
+                pass
+
+    async def test_a_file_that_comes_back_changes_nothing(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reloading_module, "SETTLE", 0.05)
+        async with serving(place, watch=True) as server:
+            (place.resources / "clients-ca.pem").rename(place.folder / "elsewhere.pem")
+            assert server.reloader is not None
+            with trio.fail_after(10):
+                await server.reloader.wait_report()
+                (place.folder / "elsewhere.pem").rename(place.resources / "clients-ca.pem")
+                await server.reloader.wait_report()
+            assert server.reloader.last is not None
+            assert server.reloader.last.outcome is Outcome.UNCHANGED
+            assert server.encryption.authorities
+
+    async def test_a_list_of_a_clock_that_is_a_little_ahead_counts_at_once(self, place: Place) -> None:
+        serial = place.member("ada")
+        async with serving(place), place.client("ada") as ada:
+            ahead = datetime.now(UTC) + timedelta(minutes=5)
+            place.revoke(place.club.revocations([serial], issued=ahead, until=ahead + DAY))
+            await place.reload()
+            await ada.wait_state(State.REFUSED)
+
+    async def test_a_list_from_the_future_is_tried_again_until_its_time_has_come(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(reloading_module, "SETTLE", 0.02)
+        monkeypatch.setattr(reloading_module, "RETRY", 0.02)
+        serial = place.member("ada")
+        issued = datetime.now(UTC) + DAY
+        async with serving(place, watch=True) as server, place.client("ada") as ada:
+            asked = 0
+
+            def clock() -> datetime:
+                nonlocal asked
+                asked += 1
+                return datetime.now(UTC)
+
+            assert server.reloader is not None
+            server.reloader.now = clock
+            place.revoke(place.club.revocations([serial], issued=issued, until=issued + 2 * DAY))
+            await wait_until(lambda: asked > 20)
+            assert server.reloader.last is not None
+            assert server.reloader.last.outcome is Outcome.REFUSED
+            assert await ada.use(Who).name() == "ada"
+            assert len([line for line in caplog.records if "reload refused" in line.message]) == 1
+            server.reloader.now = lambda: issued
+            await ada.wait_state(State.REFUSED)
 
 
 def test_lists_are_warned_about_once(place: Place, caplog: pytest.LogCaptureFixture) -> None:

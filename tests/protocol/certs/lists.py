@@ -19,6 +19,7 @@ def revocation_list(
     issued: datetime | None = None,
     until: datetime | None = None,
     extension: x509.ExtensionType | None = None,
+    another: x509.ExtensionType | None = None,
 ) -> bytes:
     """Make a list as PEM.
 
@@ -28,6 +29,7 @@ def revocation_list(
         issued: a day ago without.
         until: in a week without.
         extension: marked critical.
+        another: likewise.
     """
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -38,6 +40,7 @@ def revocation_list(
     for serial in serials:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW).build()
         builder = builder.add_revoked_certificate(entry)
-    if extension is not None:
-        builder = builder.add_extension(extension, critical=True)
+    for each in (extension, another):
+        if each is not None:
+            builder = builder.add_extension(each, critical=True)
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM)

@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.certs import (
     REVOCATIONS_FILE,
@@ -23,6 +24,7 @@ from protocol.certs import (
     open_server_identity,
 )
 from protocol.certs.errors import ResourcesError
+from protocol.certs.pem import encode_pem
 from protocol.certs.revocation import authority_id
 from tests.protocol.certs.conftest import NOW, Authority
 from tests.protocol.certs.lists import revocation_list
@@ -65,6 +67,19 @@ def test_each_fault_of_the_file_has_its_class_and_its_text(desk: Desk, fault: Fa
     assert fault.error in [type(error) for error in check_server_resources(desk.folder)]
 
 
+_ALTERNATIVE_NAME = "2.5.29.18"
+
+
+def _unread(identifier: str, value: str) -> x509.UnrecognizedExtension:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(identifier), bytes.fromhex(value))
+
+
+def _exchanged(pem: bytes, old: str, new: str) -> bytes:
+    der = x509.load_pem_x509_crl(pem).public_bytes(Encoding.DER)
+    assert bytes.fromhex(old) in der
+    return encode_pem("X509 CRL", der.replace(bytes.fromhex(old), bytes.fromhex(new)))
+
+
 UNUSABLE: dict[str, tuple[Callable[[dict[str, Authority]], bytes], type[ResourcesError], str]] = {
     "a certificate": (lambda a: b"", errors.WrongContents, "it holds a CERTIFICATE"),
     "another key under the name": (
@@ -96,6 +111,27 @@ UNUSABLE: dict[str, tuple[Callable[[dict[str, Authority]], bytes], type[Resource
         ),
         errors.PartialRevocationList,
         "not understood (1.2.3.4)",
+    ),
+    "with a kind of name that nobody reads": (
+        lambda a: revocation_list(a["root"], extension=_unread(_ALTERNATIVE_NAME, "3004a3023000")),
+        errors.PartialRevocationList,
+        "not understood (x400Address",
+    ),
+    "signed in a way that nobody knows": (
+        lambda a: _exchanged(revocation_list(a["root"]), "06082a8648ce3d040302", "06082a8648ce3d04030a"),
+        errors.PartialRevocationList,
+        "not understood (Signature algorithm OID",
+    ),
+    "with an extension twice": (
+        lambda a: _exchanged(
+            revocation_list(
+                a["root"], extension=_unread("1.2.3.4", "0500"), another=_unread("1.2.3.5", "0500")
+            ),
+            "06032a0305",
+            "06032a0304",
+        ),
+        errors.DamagedPem,
+        "a revocation list in it is damaged",
     ),
     "SHA-1": (
         lambda a: _with_sha1(a["rsa"]),
