@@ -23,6 +23,7 @@ from tests.appserver.cli.processes import command, environment, run_command, run
 signals = pytest.mark.skipif(sys.platform == "win32", reason="no process can send SIGTERM there")
 
 SLOW = """
+import gc
 import time
 import trio
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from protocol.peer import CallError
 class Slow(Interface, Protocol, version=(1, 0)):
     async def work(self, seconds: float) -> str: ...
     async def block(self) -> str: ...
+    async def spared(self) -> int: ...
 
 class SlowWork(Slow):
     async def work(self, seconds: float) -> str:
@@ -45,6 +47,9 @@ class SlowWork(Slow):
         print("blocking", flush=True)
         time.sleep(600)
         return "never"
+
+    async def spared(self) -> int:
+        return gc.get_freeze_count()
 
 @asynccontextmanager
 async def lifespan():
@@ -61,6 +66,7 @@ app.register(SlowWork())
 class Slow(Interface, version=(1, 0)):
     async def work(self, seconds: float) -> str: ...  # type: ignore[empty-body]
     async def block(self) -> str: ...  # type: ignore[empty-body]
+    async def spared(self) -> int: ...  # type: ignore[empty-body]
 
 
 async def lost(call: Callable[..., Awaitable[str]], *args: float) -> None:
@@ -108,6 +114,13 @@ def test_a_signal_ends_it_in_order(folder: Path, number: signal.Signals) -> None
         assert server.wait() == 0
         assert server.read_line() == "closed\n"
         assert "Traceback" not in server.log.read_text()
+
+
+async def test_what_was_loaded_is_no_work_for_the_garbage_collector(folder: Path) -> None:
+    with trio.fail_after(30), running(folder) as server:
+        async with connect(server.address, application="test") as client:
+            while await client.use(Slow).spared() < 10_000:  # noqa: ASYNC110 - another process makes it true
+                await trio.sleep(0.01)
 
 
 @signals
