@@ -32,6 +32,7 @@ from tests.appclient.tls_server import (
     tls_server,
     trusting,
 )
+from tests.terminals import open_terminal
 
 Output = pytest.CaptureFixture[str]
 Run = Callable[..., tuple[int, str, str]]
@@ -75,10 +76,11 @@ def run(folder: Path, capsys: Output) -> Run:
 @contextmanager
 def terminal(typed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Standard input is a terminal on which somebody types."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    with open(ours, "w") as keyboard, open(theirs) as screen:
+    with (
+        open_terminal() as (ours, theirs),
+        open(ours, "w", closefd=False) as keyboard,
+        open(theirs, closefd=False) as screen,
+    ):
         monkeypatch.setattr("sys.stdin", screen)
         keyboard.write(typed)
         keyboard.flush()

@@ -20,6 +20,7 @@ from protocol.certs import ensure_server_identity, open_server_identity
 from protocol.certs.keys import load_private_key
 from tests.appserver.cli.processes import command, environment, run_command
 from tests.secrecy.canaries import canary
+from tests.terminals import open_terminal
 
 Output = pytest.CaptureFixture[str]
 
@@ -211,11 +212,8 @@ def test_what_is_missing_is_asked_for_on_a_terminal(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_a_passphrase_that_is_asked_for_is_not_shown(started: Path) -> None:
-    import pty
-
     (started / "server.p12").write_bytes(b"\x30\x03\x02\x01\x03")
-    ours, theirs = pty.openpty()
-    try:
+    with open_terminal() as (ours, theirs):
         process = subprocess.Popen(
             command("appserver", "certificates", "import", "server.p12", "--ask"),
             cwd=started,
@@ -234,9 +232,6 @@ def test_a_passphrase_that_is_asked_for_is_not_shown(started: Path) -> None:
         finally:
             process.kill()
             process.wait(10)
-    finally:
-        os.close(theirs)
-        os.close(ours)
     assert process.returncode == 1
     assert b"does not open the file" in err
     assert asked == b"passphrase of server.p12: "

@@ -7,7 +7,6 @@ client that connects from a terminal: it shows no prompt there, and not a byte g
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from tests.protocol.certs.test_check import CLIENT, DAY, FAULTS, NOW
 from tests.protocol.certs.test_resources_matrix import Bytes, Desk, Fault, faults_of_any_file
 from tests.secrecy.canaries import canary
 from tests.system.processes import ROOT, environment
+from tests.terminals import silent_terminal
 
 MOST = 2.0
 """Seconds for a row."""
@@ -246,8 +246,6 @@ def trap() -> Iterator[tuple[int, list[bytes]]]:
 def test_a_client_on_a_terminal_shows_no_prompt_and_sends_nothing(
     maker: Maker, tmp_path: Path, trap: tuple[int, list[bytes]]
 ) -> None:
-    import pty
-
     port, received = trap
     folders = []
     for number, (fault, own) in enumerate(ROWS):
@@ -255,25 +253,18 @@ def test_a_client_on_a_terminal_shows_no_prompt_and_sends_nothing(
         desk.put("known_servers.toml", b"# none yet\n")
         fault.make(desk)
         folders.append(str(desk.folder))
-    ours, theirs = pty.openpty()
-    try:
+    with silent_terminal() as terminal:
         run = subprocess.run(
             [sys.executable, "-c", CONNECT, str(port), *folders],
             cwd=ROOT,
             env=environment(),
-            stdin=theirs,
+            stdin=terminal,
             capture_output=True,
             start_new_session=True,
             text=True,
             timeout=100,
             check=True,
         )
-        os.set_blocking(ours, False)
-        with pytest.raises(BlockingIOError):
-            os.read(ours, 1000)  # nothing was shown on the terminal
-    finally:
-        os.close(ours)
-        os.close(theirs)
     told = [json.loads(line) for line in run.stdout.splitlines()]
     assert [name for name, _ in told] == [fault.error.__name__ for fault, _ in ROWS]
     assert max(seconds for _, seconds in told) < MOST

@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from protocol.certs import check_server_resources, errors, open_server_identity
 from protocol.certs.errors import ResourcesError
 from tests.secrecy.canaries import canary
+from tests.terminals import silent_terminal
 
 NOW = datetime.now(UTC)
 PASSPHRASE = canary("passphrase of a key in the matrix").encode()
@@ -304,8 +305,6 @@ def test_a_good_folder_has_no_findings_and_its_facts(desk: Desk) -> None:
 def test_nothing_ever_prompts_on_the_terminal(
     desk: Desk, tmp_path: Path, key: Bytes, cert: Bytes, ca: Bytes
 ) -> None:
-    import pty
-
     folders = []
     for number, fault in enumerate(FAULTS):
         folder = tmp_path / f"fault{number}"
@@ -327,21 +326,14 @@ def test_nothing_ever_prompts_on_the_terminal(
             except ResourcesError as error:
                 print(type(error).__name__)
     """
-    ours, theirs = pty.openpty()
-    try:
+    with silent_terminal() as terminal:
         run = subprocess.run(
             [sys.executable, "-c", script, *map(str, folders)],
-            stdin=theirs,
+            stdin=terminal,
             capture_output=True,
             start_new_session=True,
             text=True,
             timeout=60,
             check=True,
         )
-        os.set_blocking(ours, False)
-        with pytest.raises(BlockingIOError):
-            os.read(ours, 1000)  # nothing was shown on the terminal
-    finally:
-        os.close(ours)
-        os.close(theirs)
     assert run.stdout.split() == [fault.error.__name__ for fault in FAULTS]
