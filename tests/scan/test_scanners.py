@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocol.certs.groups import GROUPS
+from tests.scan import scanners
 from tests.scan.scanners import (
     EXCEPTIONS,
     Finding,
@@ -15,6 +16,7 @@ from tests.scan.scanners import (
     read_sslyze,
     read_testssl,
     reason_for,
+    run_testssl,
 )
 from tests.scan.servers import OURS, Scanned
 
@@ -91,6 +93,30 @@ def test_testssl_is_read_from_low_on() -> None:
     }
     items = [{"id": item, "severity": severity, "finding": "x"} for item, severity in rated.items()]
     assert [finding.item for finding in read_testssl(json.dumps(items), "")] == ["c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(("times", "counts"), [(1, False), (3, False), (4, True)])
+def test_a_renegotiation_that_is_not_found_again_was_none(
+    times: int, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [
+        {"id": "TLS1_2", "severity": "OK", "finding": "x"},
+        {"id": "a", "severity": "LOW", "finding": "x"},
+    ]
+    crossed = {"id": "secure_client_renego", "severity": "HIGH", "finding": "x"}
+    runs: list[list[str]] = []
+
+    def run(words: list[str]) -> tuple[int, str]:
+        runs.append(words)
+        seen = items[: 2 if len(runs) == 1 else 1] + [crossed] * (len(runs) <= times)
+        Path(words[words.index("--jsonfile") + 1]).write_text(json.dumps(seen), "utf-8")
+        return 0, ""
+
+    monkeypatch.setattr(scanners, "_run", run)
+    found = [finding.item for finding in run_testssl(Scanned("default", 1, tmp_path))]
+    assert found == ["a", *["secure_client_renego"] * counts]
+    assert len(runs) == min(times + 1, 4)
+    assert all("--renegotiation" in words for words in runs[1:])
 
 
 def test_exceptions_have_reasons_and_never_excuse_the_control() -> None:
