@@ -15,6 +15,7 @@ import attrs
 
 from protocol.certs import errors
 from protocol.certs.keys import check_strength
+from protocol.certs.parsing import certificate_from, check_understood
 from protocol.certs.pem import Block, is_binary, parse_blocks, read_file
 
 if TYPE_CHECKING:
@@ -110,13 +111,14 @@ def read_pkcs12(path: Path, *, passphrase: bytes | None = None) -> Bundle:
             path, "it holds no certificate for its key", "Ask for the file with the certificate in it"
         )
     key = check_strength(path, loaded.key)
-    certificates = (loaded.cert, *loaded.additional_certs)
-    return Bundle(key, tuple(part.certificate for part in certificates))
+    certificates = tuple(part.certificate for part in (loaded.cert, *loaded.additional_certs))
+    check_understood(path, certificates)
+    return Bundle(key, certificates)
 
 
 def _from_block(path: Path, block: Block) -> tuple[Certificate, ...]:
     if block.label in _CERTIFICATE_LABELS:
-        return (_certificate(path, block.content),)
+        return (certificate_from(path, block.content),)
     if block.label in _PKCS7_LABELS:
         return _from_pkcs7(path, block.content)
     if block.label in _REQUEST_LABELS:
@@ -134,15 +136,6 @@ def _from_block(path: Path, block: Block) -> tuple[Certificate, ...]:
     )
 
 
-def _certificate(path: Path, der: bytes) -> Certificate:
-    from cryptography import x509
-
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
-        raise errors.DamagedPem(path, "a certificate in it is damaged", "Copy it again") from error
-
-
 def _from_der(path: Path, content: bytes) -> tuple[Certificate, ...]:
     if _is_cut_off(content):
         raise errors.DamagedPem(path, "the file is cut off", "Copy it again, whole")
@@ -152,7 +145,7 @@ def _from_der(path: Path, content: bytes) -> tuple[Certificate, ...]:
         )
     if content[_header_length(content) :][:1] == b"\x06":  # an object identifier: of PKCS#7's content
         return _from_pkcs7(path, content)
-    return (_certificate(path, content),)
+    return (certificate_from(path, content),)
 
 
 def _from_pkcs7(path: Path, der: bytes) -> tuple[Certificate, ...]:
@@ -169,6 +162,7 @@ def _from_pkcs7(path: Path, der: bytes) -> tuple[Certificate, ...]:
         raise errors.WrongContents(
             path, "the PKCS#7 in it has no certificate", "Ask for the certificate in PEM format"
         )
+    check_understood(path, found)
     return found
 
 

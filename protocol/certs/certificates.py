@@ -19,6 +19,7 @@ import attrs
 
 from protocol.certs import errors
 from protocol.certs.keys import weakness
+from protocol.certs.parsing import certificate_from, parse_certificate
 from protocol.certs.pem import read_blocks
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ def load_certificates(path: Path) -> tuple[Certificate, ...]:
     Raises:
         ResourcesError: one of its classes.
     """
-    from cryptography import x509
-
     certificates = []
     for block in read_blocks(path):
         if block.label not in _LABELS:
@@ -78,10 +77,7 @@ def load_certificates(path: Path) -> tuple[Certificate, ...]:
                 f"certificates are expected, it holds a {block.label}",
                 "Keep certificates and keys in files of their own",
             )
-        try:
-            certificates.append(x509.load_der_x509_certificate(block.content))
-        except ValueError as error:
-            raise errors.DamagedPem(path, "a certificate in it is damaged", "Copy it again") from error
+        certificates.append(certificate_from(path, block.content))
     return tuple(certificates)
 
 
@@ -110,9 +106,7 @@ def facts_of_der(der: bytes) -> CertificateFacts:
     Raises:
         ValueError: this is no certificate.
     """
-    from cryptography import x509
-
-    return facts_of(x509.load_der_x509_certificate(der))
+    return facts_of(parse_certificate(der))
 
 
 def names_of(certificate: Certificate) -> tuple[str, ...]:
@@ -156,9 +150,7 @@ def spki_fingerprint(der: bytes) -> str:
     Raises:
         ValueError: this is no certificate.
     """
-    from cryptography import x509
-
-    return key_fingerprint(x509.load_der_x509_certificate(der).public_key())
+    return key_fingerprint(parse_certificate(der).public_key())
 
 
 def key_fingerprint(public_key: object) -> str:

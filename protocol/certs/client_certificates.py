@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from protocol.certs.certificates import facts_of
+from protocol.certs.parsing import parse_certificate
 from protocol.certs.revocation import Revocations, authority_id
 
 if TYPE_CHECKING:
@@ -125,12 +126,11 @@ def read_chain(chain: tuple[bytes, ...]) -> ClientChain:
 
     Raises:
         UnfitName: the name in it.
+        ValueError: a certificate cannot be understood.
     """
-    from cryptography import x509
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that are too long or empty, of which we make what we make
-        certificates = [x509.load_der_x509_certificate(der) for der in chain]
+        certificates = [parse_certificate(der) for der in chain]
         own = certificates[0]
         name, facts = common_name(own.subject), facts_of(own)
         members = [authority_id(part) for part in certificates]

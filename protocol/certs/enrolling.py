@@ -20,6 +20,7 @@ from protocol.certs.authority import issue_client_certificate
 from protocol.certs.certificates import encode_certificate, key_fingerprint, spki_fingerprint
 from protocol.certs.first_start import load_authority, renewal_time
 from protocol.certs.keys import weakness
+from protocol.certs.parsing import parse_certificate
 from protocol.certs.register import EnrolledClient, Invitation, Register
 from protocol.certs.register_file import changing_register, write_register
 from protocol.certs.revoking import write_revocations
@@ -176,9 +177,7 @@ def renew_client(
 
 
 def _is_due(client: EnrolledClient, authority: Certificate, now: datetime) -> bool:
-    from cryptography import x509
-
-    due = renewal_time(x509.load_der_x509_certificate(client.certificate), authority)
+    due = renewal_time(parse_certificate(client.certificate), authority)
     return due is not None and now >= due
 
 
@@ -193,7 +192,7 @@ def _read_request(request: bytes) -> object:
         read = x509.load_der_x509_csr(request)
         public_key = read.public_key()
         sound = read.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise errors.UnfitRequest("the certificate request cannot be understood") from None
     if not sound:
         raise errors.UnfitRequest("the certificate request is not signed by its own key")

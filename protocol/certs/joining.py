@@ -35,6 +35,7 @@ from protocol.certs.identity import CERT_FILE, KEY_FILE, NEXT_KEY_FILE, ClientId
 from protocol.certs.keys import encode_private_key, load_private_key, make_private_key
 from protocol.certs.locking import locked
 from protocol.certs.pair import changing, is_unfinished, keep_old, put_pair, writing
+from protocol.certs.parsing import parse_certificate
 from protocol.certs.trust import ANCHORS_FILE
 from protocol.settings.atomic import PRIVATE, PUBLIC, create_file, replace_file
 
@@ -245,10 +246,8 @@ def _add_anchors(resources: Path, anchors: Sequence[Certificate], now: datetime)
 
 
 def _read(ders: Sequence[bytes]) -> list[Certificate]:
-    from cryptography import x509
-
     try:
-        return [x509.load_der_x509_certificate(der) for der in ders]
+        return [parse_certificate(der) for der in ders]
     except ValueError as error:
         raise UnfitRequest("the server sent something that is no certificate") from error
 

@@ -181,15 +181,13 @@ def check_peer_certificate(
     """
     if pin is None:
         return
-    from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
-
     from protocol.certs.certificates import key_fingerprint
+    from protocol.certs.parsing import parse_certificate
 
     try:
-        certificate = x509.load_der_x509_certificate(der or b"")
+        certificate = parse_certificate(der or b"")
         found = key_fingerprint(certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except ValueError as error:
         raise errors.UnfitServerCertificate(
             address, "the server's certificate cannot be understood", "Give the server another certificate"
         ) from error

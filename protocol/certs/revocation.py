@@ -24,6 +24,7 @@ import attrs
 
 from protocol.certs import errors
 from protocol.certs.certificates import BROKEN_HASHES, public_bytes
+from protocol.certs.parsing import parse_certificate
 from protocol.certs.pem import read_blocks
 
 if TYPE_CHECKING:
@@ -211,9 +212,7 @@ def authority_id(certificate: Certificate) -> bytes:
 
 def authority_ids(certificates: Iterable[bytes]) -> frozenset[bytes]:
     """Identify several authorities, given as DER."""
-    from cryptography import x509
-
-    return frozenset(authority_id(x509.load_der_x509_certificate(der)) for der in certificates)
+    return frozenset(authority_id(parse_certificate(der)) for der in certificates)
 
 
 def _facts_of(one: CertificateRevocationList, name: str, identifier: bytes) -> RevocationList:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import ssl
 import stat
 import sys
 import threading
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 import trio
 import trustme
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from appclient import CONNECT_ERRORS, ServerFacts, TrustRefused, connect
 from appclient.bridge import blocking
@@ -24,11 +27,14 @@ from protocol.certs import (
     ChangedServerKey,
     ExpiredServerCertificate,
     KnownServer,
+    UnfitServerCertificate,
     UnknownAuthority,
     UnwritableKnownServers,
     note_server,
     read_known_servers,
 )
+from protocol.certs.context import ALPN_PROTOCOL
+from protocol.certs.pem import encode_pem
 from tests.appclient.conftest import SystemTrusts
 from tests.appclient.tls_server import (
     SETTINGS,
@@ -40,6 +46,7 @@ from tests.appclient.tls_server import (
     tls_server,
     trusting,
 )
+from tests.protocol.certs.odd import with_unread_name
 from tests.secrecy.canaries import canary
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -373,3 +380,23 @@ def test_a_blocking_client_is_refused_and_fails_like_the_other(folder: Path, aut
         assert server.hellos == []
         assert known(folder, server) is None
     assert "appclient" not in {thread.name for thread in threading.enumerate()}
+
+
+@each_version
+async def test_a_certificate_that_cannot_be_read_is_an_error_and_nobody_is_asked(
+    folder: Path, tmp_path: Path, version: str
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pair = tmp_path / "pair.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pair.write_bytes(private + encode_pem("CERTIFICATE", with_unread_name(key)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = VERSIONS[version]
+    context.set_alpn_protocols([ALPN_PROTOCOL])
+    context.load_cert_chain(pair)
+    person = Person(True)
+    async with tls_server(context) as server:
+        with pytest.raises(UnfitServerCertificate, match="cannot be understood"):
+            await ask(server, folder, person)
+        assert server.hellos == []
+    assert person.asked == []

@@ -57,6 +57,7 @@ from protocol.certs.memory_handshake import shake_hands
 from protocol.certs.register import check_name
 from protocol.certs.register_file import read_register, register_file
 from protocol.settings import TlsSettings
+from tests.protocol.certs.odd import exchanged
 from tests.secrecy.canaries import secret
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -186,6 +187,14 @@ class TestARequest:
         small = ec.generate_private_key(ec.SECP192R1())
         name = x509.Name([])
         bad = [b"", b"\x30", sound[:-1], bytes(forged), b"\0" * 10_000]
+        bad += [
+            exchanged(sound, old, new)
+            for old, new in (
+                ("020100", "020107"),  # the version
+                ("06082a8648ce3d040302", "06082a8648ce3d04030a"),  # the kind of signature
+                ("06082a8648ce3d030107", "06082a8648ce3d030108"),  # the curve
+            )
+        ]
         bad += [
             x509.CertificateSigningRequestBuilder()
             .subject_name(name)
