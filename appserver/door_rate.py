@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import trio
+
 
 class DoorRate:
     """Bounds the connections for joining, each of which costs a signature.
@@ -11,40 +13,71 @@ class DoorRate:
     Each source has so many at once that an office behind one address is not held up, and gets one back every
     so often. Sources that were not seen for the longest time are forgotten when there are too many.
 
+    Joining is a matter of a few round trips. So who comes when all places are taken gets that of the one who has had
+    his for the longest time, if that is longer than a join takes: nobody can keep the door shut by being slow.
+
     Args:
         most: at once, of all sources.
         burst: from one source without a pause.
         pause: seconds until a source may come once more.
+        patience: seconds for which a place is one's own.
         sources: that are remembered.
-
-    Attributes:
-        inside: those that are inside now.
     """
 
-    def __init__(self, *, most: int = 8, burst: int = 20, pause: float = 1.0, sources: int = 1024) -> None:
-        self.inside = 0
+    def __init__(
+        self,
+        *,
+        most: int = 32,
+        burst: int = 20,
+        pause: float = 1.0,
+        patience: float = 3.0,
+        sources: int = 1024,
+    ) -> None:
         self._most = most
         self._burst = burst
         self._pause = pause
+        self._patience = patience
         self._sources = sources
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._visits: dict[trio.CancelScope, float] = {}
 
-    def enter(self, source: str, now: float) -> bool:
-        """Let a connection in; whether it may come.
+    @property
+    def inside(self) -> int:
+        """Those that have a place now."""
+        return len(self._visits)
+
+    def enter(self, source: str, now: float) -> trio.CancelScope | None:
+        """Let a connection in.
 
         Args:
             source: its address.
             now: seconds, of a clock that never goes back.
+
+        Returns:
+            The scope that it must run in, and be given back with `leave`; None where it may not come.
         """
         left, since = self._left.pop(source, (float(self._burst), now))
         left = min(self._burst, left + (now - since) / self._pause)
-        allowed = left >= 1 and self.inside < self._most
+        allowed = left >= 1 and self._make_room(now)
         self._left[source] = (left - allowed, now)
         while len(self._left) > self._sources:
             self._left.popitem(last=False)
-        self.inside += allowed
-        return allowed
+        if not allowed:
+            return None
+        visit = trio.CancelScope()
+        self._visits[visit] = now
+        return visit
 
-    def leave(self) -> None:
+    def leave(self, visit: trio.CancelScope) -> None:
         """Let a connection out."""
-        self.inside -= 1
+        self._visits.pop(visit, None)
+
+    def _make_room(self, now: float) -> bool:
+        if len(self._visits) < self._most:
+            return True
+        slowest, since = next(iter(self._visits.items()))  # in the order of coming
+        if now - since < self._patience:
+            return False
+        slowest.cancel()
+        self.leave(slowest)
+        return True

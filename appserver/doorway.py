@@ -121,21 +121,23 @@ class Doorway:
             source: its address.
             identity: what the server shows to all others.
         """
-        if not self.rate.enter(source, trio.current_time()):
+        visit = self.rate.enter(source, trio.current_time())
+        if visit is None:
             logger.warning("too many connections for joining", extra={"peer": source})
             await refuse_for_now(carrier)
             return
         try:
-            with trio.move_on_after(SECONDS) as scope:
+            visit.deadline = trio.current_time() + SECONDS
+            with visit:
                 await self._serve(carrier, identity)
-            if scope.cancelled_caught:
+            if visit.cancelled_caught:
                 logger.info("a connection for joining took too long", extra={"peer": source})
         except RemoteProtocolError as exc:
             logger.warning("not a client of ours", extra={"peer": source, "finding": str(exc)})
         except (TransportError, HandshakeEnded) as exc:
             logger.info("a connection for joining ended", extra={"peer": source, "finding": str(exc)})
         finally:
-            self.rate.leave()
+            self.rate.leave(visit)
             carrier.abort()
 
     async def _serve(self, carrier: Carrier, identity: ServerIdentity) -> None:

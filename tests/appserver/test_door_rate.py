@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import trio
+
 from appserver.door_rate import DoorRate
+
+
+def come(rate: DoorRate, source: str, now: float) -> bool:
+    return rate.enter(source, now) is not None
 
 
 def test_so_many_at_once_are_let_in_and_those_after_who_leave() -> None:
     rate = DoorRate(most=2)
-    assert [rate.enter(source, 0) for source in "abc"] == [True, True, False]
-    rate.leave()
-    assert rate.enter("c", 0)
+    first = rate.enter("a", 0)
+    assert first is not None
+    assert [come(rate, source, 0) for source in "bc"] == [True, False]
+    rate.leave(first)
+    assert come(rate, "c", 0)
     assert rate.inside == 2
+
+
+async def test_who_is_slow_keeps_nobody_out_for_long() -> None:
+    rate = DoorRate(most=2, patience=3)
+    slow, later = rate.enter("a", 0), rate.enter("a", 2)
+    assert slow is not None
+    assert later is not None
+    assert not come(rate, "b", 2.9)
+    assert [slow.cancel_called, later.cancel_called] == [False, False]
+    assert come(rate, "b", 3)
+    assert [slow.cancel_called, later.cancel_called] == [True, False]
+    assert not come(rate, "c", 4.9), "the next one has its time, too"
+    assert come(rate, "c", 5)
+    rate.leave(slow)
+    await trio.lowlevel.checkpoint()
+    assert rate.inside == 2, "who was sent away has no place to give back"
+
+
+def test_one_source_cannot_keep_the_door_shut() -> None:
+    rate = DoorRate()
+    turned_away = 0
+    for second in range(60):
+        while come(rate, "slow", second):  # as many as it may, and none of them ever leaves
+            pass
+        honest = rate.enter(f"honest {second}", second + 0.5)
+        turned_away += honest is None
+        if honest is not None:
+            rate.leave(honest)
+    assert turned_away == 0
 
 
 def test_one_source_has_a_burst_and_then_one_at_a_time() -> None:
     rate = DoorRate(most=100, burst=3, pause=10)
-    assert [rate.enter("a", 0) for _ in range(4)] == [True, True, True, False]
-    assert rate.enter("b", 0), "others do not notice"
-    assert not rate.enter("a", 9)
-    assert rate.enter("a", 10)
-    assert not rate.enter("a", 10)
-    assert [rate.enter("a", 1000) for _ in range(4)] == [True, True, True, False]
+    assert [come(rate, "a", 0) for _ in range(4)] == [True, True, True, False]
+    assert come(rate, "b", 0), "others do not notice"
+    assert not come(rate, "a", 9)
+    assert come(rate, "a", 10)
+    assert not come(rate, "a", 10)
+    assert [come(rate, "a", 1000) for _ in range(4)] == [True, True, True, False]
 
 
 def test_who_was_turned_away_for_want_of_room_has_lost_nothing() -> None:
     rate = DoorRate(most=1, burst=1, pause=10)
-    assert rate.enter("a", 0)
-    assert not rate.enter("b", 0)
-    rate.leave()
-    assert rate.enter("b", 0)
+    visit = rate.enter("a", 0)
+    assert visit is not None
+    assert not come(rate, "b", 0)
+    rate.leave(visit)
+    assert come(rate, "b", 0)
 
 
 def test_so_many_sources_are_remembered() -> None:
@@ -36,4 +74,4 @@ def test_so_many_sources_are_remembered() -> None:
     for number in range(10_000):
         rate.enter(f"source {number}", 0)
     assert len(rate._left) == 100
-    assert not rate.enter("source 9999", 0)
+    assert not come(rate, "source 9999", 0)

@@ -222,6 +222,14 @@ class TestTheWayThere:
                 await trio.sleep(0.01)
         assert (await join(code, resources=tmp_path / "client")).name == "ada"
 
+    async def test_who_is_slow_gives_his_place_to_who_comes(
+        self, server: Server, resources: Path, tmp_path: Path
+    ) -> None:
+        server.doorway.rate = DoorRate(most=1, patience=0)
+        code = invite(server, resources)
+        async with at_the_door(server, resources):
+            assert (await join(code, resources=tmp_path / "client")).name == "ada"
+
     async def test_without_the_authoritys_key_nobody_can_join_and_all_others_are_served(
         self, server: Server, resources: Path, tmp_path: Path
     ) -> None:
