@@ -2,7 +2,7 @@
 
 A server that runs writes its status into a small file of its application folder, at the start, after each
 reload and every two seconds, as `appserver.status_file` has it. There is nothing to connect to and nobody to
-sign in: who may read the folder may know. All of it is public; no key, passphrase or session is in it.
+sign in: whoever runs the server may know. All of it is public; no key, passphrase or session is in it.
 """
 
 from __future__ import annotations
@@ -162,11 +162,11 @@ def _first_look(encryption: Encryption) -> Protection:
 def _look(encryption: Encryption) -> Protection:
     """What takes files and some handshakes, which are a tenth of a second: for a thread."""
     found = _first_look(encryption)
-    identity, context = encryption.identity, encryption.context
-    if identity is None or context is None:
+    identity, context, facts = encryption.identity, encryption.context, encryption.certificate
+    if identity is None or context is None or facts is None:
         return found
     certificate = ServedCertificate(
-        **{field.name: getattr(identity, field.name) for field in attrs.fields(CertificateFacts)},
+        **attrs.asdict(facts, recurse=False),
         file=identity.cert_file,
         certificate_fingerprint=f"sha256:{hashlib.sha256(identity.chain[0]).hexdigest()}",
         renewal=next_renewal(identity.resources) if encryption.policy.auto_certificate else None,

@@ -81,7 +81,7 @@ def _describe(file: Path, certificates: tuple[Certificate, ...], now: datetime) 
 
     certificate = certificates[0]
     return Description(
-        **attrs.asdict(facts_of(certificate)),
+        **attrs.asdict(facts_of(certificate), recurse=False),
         file=file,
         days_left=(certificate.not_valid_after_utc - now).days,
         serial=f"{certificate.serial_number:x}",

@@ -49,9 +49,8 @@ def reason_of(error: ssl.SSLError) -> str:
     """OpenSSL's name of what went wrong, also where this Python's table of names is older than OpenSSL."""
     if error.reason:
         return str(error.reason)
-    told = re.search(
-        r"\] ([a-z0-9 ]+) \(", str(error)
-    )  # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"
+    # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)"
+    told = re.search(r"\] ([a-z0-9 ]+) \(", str(error))
     return told[1].replace(" ", "_").upper() if told else ""
 
 
