@@ -12,6 +12,10 @@ class DamagedRegister(ResourcesError):
     """The register of invitations and clients cannot be understood."""
 
 
+class FullRegister(ResourcesError):
+    """There is no room for another client."""
+
+
 class WrongAuthority(PeerError):
     """The server that answers is not the one whose administrator made the code."""
 

@@ -211,7 +211,7 @@ def _check_status(path: Path, status: os.stat_result, *, private: bool, most: in
         )
     if status.st_size > most:
         raise errors.DamagedPem(
-            path, f"the file has {status.st_size} bytes, too many for PEM", "Copy the right file"
+            path, f"the file has {status.st_size} bytes, too many for one of its kind", "Copy the right file"
         )
 
 

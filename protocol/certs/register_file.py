@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from protocol.certs.enrolment_errors import DamagedRegister
+from protocol.certs.enrolment_errors import DamagedRegister, FullRegister
 from protocol.certs.first_start import AUTHORITY_FOLDER, make_folder
 from protocol.certs.locking import locked
 from protocol.certs.pair import writing
@@ -27,6 +27,9 @@ from protocol.settings.atomic import PRIVATE, remove_leftovers, replace_file
 
 REGISTER_FILE = "clients.json"
 _VERSION = 1
+
+MAX_SIZE = 64 << 20
+"""Bytes of the largest register: a client has about 900, so some seventy thousand."""
 
 
 def register_file(resources: Path) -> Path:
@@ -51,7 +54,7 @@ def read_register(resources: Path) -> Register:
     if not os.path.lexists(path):
         return Register()
     try:
-        return _from_json(json.loads(read_file(path, private=True)))
+        return _from_json(json.loads(read_file(path, private=True, most=MAX_SIZE)))
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise DamagedRegister(
             path,
@@ -84,9 +87,16 @@ def write_register(resources: Path, register: Register, *, now: datetime) -> Non
     """Write the register, which the caller holds.
 
     Raises:
-        OSError: it cannot be written; it is as before.
+        FullRegister: it would be more than anybody reads; it is as before.
+        OSError: it cannot be written; likewise.
     """
     content = json.dumps(_to_json(register.tidied(now)), indent=1).encode()
+    if len(content) > MAX_SIZE:
+        raise FullRegister(
+            register_file(resources),
+            f"the register of clients would have {len(content)} bytes, and may have {MAX_SIZE}",
+            "Take no more clients in by this server",
+        )
     replace_file(register_file(resources), content, mode=PRIVATE, keep_mode=False)
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -27,6 +28,7 @@ from protocol.certs import (
     CannotInvite,
     DamagedRegister,
     ExpiredInvitation,
+    FullRegister,
     InvitationCode,
     KeyReadableByOthers,
     NotEnrolled,
@@ -55,7 +57,7 @@ from protocol.certs.joining import finish_joining, make_key_request, prepare_joi
 from protocol.certs.keys import make_private_key
 from protocol.certs.memory_handshake import shake_hands
 from protocol.certs.register import check_name
-from protocol.certs.register_file import read_register, register_file
+from protocol.certs.register_file import changing_register, read_register, register_file, write_register
 from protocol.settings import TlsSettings
 from tests.protocol.certs.odd import exchanged
 from tests.secrecy.canaries import secret
@@ -470,6 +472,26 @@ class TestTheRegister:
         register_file(resources).chmod(0o644)
         with pytest.raises(KeyReadableByOthers, match="chmod"):
             list_clients(resources)
+
+    def test_has_room_for_more_clients_than_one_server_serves(
+        self, resources: Path, invite: Invite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        admit_client(resources, invite("ada").secret, request_of())
+        with changing_register(resources) as register:
+            (ada,) = register.clients
+            others = [
+                attrs.evolve(ada, name=f"ada {number}", fingerprint=f"sha256:{number:064x}")
+                for number in range(3000)
+            ]
+            write_register(resources, attrs.evolve(register, clients=(ada, *others)), now=NOW)
+        admit_client(resources, invite("bob").secret, request_of())
+        assert revoke_client(resources, "ada 2999").certificates == 1
+        assert len(list_clients(resources)) == 3002
+        monkeypatch.setattr("protocol.certs.register_file.MAX_SIZE", register_file(resources).stat().st_size)
+        before = register_file(resources).read_bytes()
+        with pytest.raises(FullRegister):
+            invite("eve")
+        assert register_file(resources).read_bytes() == before
 
     def test_forgets_what_nobody_needs(self, resources: Path, invite: Invite) -> None:
         long_ago = NOW - timedelta(days=400)
