@@ -20,10 +20,10 @@ from protocol.certs.authority import issue_client_certificate
 from protocol.certs.certificates import encode_certificate, key_fingerprint, spki_fingerprint
 from protocol.certs.first_start import load_authority, renewal_time
 from protocol.certs.keys import weakness
+from protocol.certs.own_revocations import write_revocations
 from protocol.certs.parsing import parse_certificate
 from protocol.certs.register import EnrolledClient, Invitation, Register
 from protocol.certs.register_file import changing_register, write_register
-from protocol.certs.revoking import write_revocations
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
