@@ -24,6 +24,7 @@ from protocol.certs import (
     open_server_identity,
     prove_server_context,
     read_passphrase,
+    restore_revocations,
     server_context,
 )
 from protocol.certs.identity import CLIENTS_CA_FILE
@@ -183,11 +184,29 @@ def load_identity(
 
 
 def load_encryption(
-    settings: Settings, resources: Path, *, create: bool = True, now: datetime | None = None
+    settings: Settings,
+    resources: Path,
+    *,
+    create: bool = True,
+    settled: bool = True,
+    now: datetime | None = None,
 ) -> Encryption:
-    """Read what new connections are to get, and prove it; arguments and errors as for `load_identity`."""
+    """Read what new connections are to get, and prove it.
+
+    Args:
+        settings: as for `load_identity`; likewise the others.
+        resources: likewise.
+        create: likewise.
+        settled: whether nobody is changing the files; without, one that is not there may be on its way.
+        now: the present time, UTC; None takes the clock.
+
+    Raises:
+        ResourcesError: as for `load_identity`.
+        PolicyError: likewise.
+    """
     if not settings.client_server.encrypt:
         return Encryption(encrypt=False, policy=settings.tls)
+    restore_revocations(resources, create=settled, now=now)
     identity, context = load_identity(settings, resources, create=create, now=now)
     prove_server_context(context, identity, settings.tls)
     return Encryption(encrypt=True, policy=settings.tls, identity=identity, context=context)

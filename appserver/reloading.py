@@ -213,7 +213,7 @@ class Reloader:
         # the old one away first.
         before = self.server.identity
         folder = self._source.folder(settings)
-        encryption = load_encryption(settings, folder, create=before is None, now=self.now())
+        encryption = load_encryption(settings, folder, create=before is None, settled=asked, now=self.now())
         if not asked:
             check_keeps_out(before, encryption.identity)
         return encryption

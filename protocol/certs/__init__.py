@@ -104,6 +104,7 @@ from protocol.certs.joining_identity import anchors_for_clients, make_joining_id
 from protocol.certs.keypair import NewKey, make_key_pair
 from protocol.certs.keys import KeyType, demand_passphrase, read_passphrase
 from protocol.certs.names import is_named
+from protocol.certs.own_revocations import restore_revocations
 from protocol.certs.pins import (
     KNOWN_SERVERS_FILE,
     KnownServer,
@@ -267,6 +268,7 @@ __all__ = [
     "renew_client",
     "renew_server_certificate",
     "require_certificates",
+    "restore_revocations",
     "revoke_client",
     "server_context",
     "server_resources_folder",

@@ -22,6 +22,7 @@ from appserver import Application, NotAuthenticated, Server, open_server
 from appserver.door_rate import DoorRate
 from protocol import Interface
 from protocol.certs import (
+    ClientCertificateRefused,
     ClientCertificateRequired,
     InvitationCode,
     Joined,
@@ -47,6 +48,7 @@ from protocol.settings import ClientServerSettings, Settings, TlsSettings
 from protocol.transport import Address, NotAnAppserver, TlsFailure, Transport, TransportError
 from protocol.transport.connecting import connect_transport
 from tests.appclient.tls_server import VERSIONS, Version, tls_server
+from tests.appserver.clients import ClientAuthority
 from tests.conftest import ErrorLog
 from tests.secrecy.canaries import secret
 
@@ -357,6 +359,21 @@ def copy_pair(source: Path, target: Path) -> None:
     target.mkdir(mode=0o700)
     for name in ("key.pem", "cert.pem"):
         shutil.copy(source / name, target)
+
+
+async def test_a_revoked_client_stays_out_when_another_list_is_written_over_the_own_one(
+    server: Server, resources: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "client"
+    await join(invite(server, resources), resources=folder)
+    revoke_client(resources, "ada")
+    (resources / "clients-crl.pem").write_bytes(ClientAuthority().revocations())
+    for _ in range(2):
+        assert server.reloader is not None
+        await server.reloader.reload(asked=False)
+        with pytest.raises(ClientCertificateRefused, match="revoked"):
+            async with connect(f"localhost:{server.port}", resources=folder):
+                pass
 
 
 async def test_the_key_waits_where_a_join_was_refused_and_serves_the_next(

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ from protocol.certs import (
     open_server_identity,
     renew_client,
     require_certificates,
+    restore_revocations,
     revoke_client,
     server_context,
 )
@@ -326,6 +328,12 @@ def revocation_lists(resources: Path) -> list[x509.CertificateRevocationList]:
     return [x509.load_pem_x509_crl(part + end) for part in pem.split(end) if part]
 
 
+def foreign_list(issuer: x509.Name) -> x509.CertificateRevocationList:
+    """A list that another authority has signed."""
+    builder = x509.CertificateRevocationListBuilder(issuer, NOW, NOW + timedelta(days=9))
+    return builder.sign(make_private_key("p256"), SHA256())
+
+
 def revoked_serials(resources: Path) -> set[int]:
     return {entry.serial_number for entry in revocation_lists(resources)[0]}
 
@@ -373,6 +381,70 @@ class TestRevoking:
             revoke_client(resources, "ada")
         assert len({made.issuer for made in revocation_lists(resources)}) == 2
         assert len(revocation_lists(resources)) == 2
+
+    def test_is_put_back_where_another_list_was_written_over_it(
+        self, resources: Path, invite: Invite
+    ) -> None:
+        """As by an administrator who gets the other authority's list anew each month."""
+        require_certificates(resources)
+        _, ada = admit_client(resources, invite().secret, request_of())
+        revoke_client(resources, "ada")
+        club = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "club")])
+        other = foreign_list(club).public_bytes(Encoding.PEM)
+        (resources / "clients-crl.pem").write_bytes(other)
+        assert restore_revocations(resources, create=False)
+        assert revoked_serials(resources) == {certificate_of(ada).serial_number}
+        assert [made.issuer for made in revocation_lists(resources)][1:] == [club]
+        assert not restore_revocations(resources)
+
+    def test_is_put_back_where_the_file_is_gone_unless_another_may_be_on_its_way(
+        self, resources: Path, invite: Invite
+    ) -> None:
+        require_certificates(resources)
+        admit_client(resources, invite().secret, request_of())
+        assert not restore_revocations(resources)
+        revoke_client(resources, "ada")
+        (resources / "clients-crl.pem").unlink()
+        assert not restore_revocations(resources, create=False)
+        assert not (resources / "clients-crl.pem").exists()
+        assert restore_revocations(resources)
+        assert len(revoked_serials(resources)) == 1
+
+    def test_goes_on_saying_what_it_said_where_the_register_is_a_new_one(
+        self, resources: Path, invite: Invite
+    ) -> None:
+        _, ada = admit_client(resources, invite().secret, request_of())
+        revoke_client(resources, "ada")
+        register_file(resources).unlink()
+        _, bob = admit_client(resources, invite("bob").secret, request_of())
+        revoke_client(resources, "bob")
+        assert revoked_serials(resources) == {certificate_of(der).serial_number for der in (ada, bob)}
+        late = NOW + timedelta(days=400)
+        admit_client(resources, invite("bob", now=late).secret, request_of(), now=late)
+        revoke_client(resources, "bob", now=late)
+        assert len(revoked_serials(resources)) == 1, "what has ended needs no list"
+
+    def test_takes_no_list_of_another_authority_with_the_same_name_for_its_own(
+        self, resources: Path, invite: Invite
+    ) -> None:
+        admit_client(resources, invite().secret, request_of())
+        revoke_client(resources, "ada")
+        (own,) = revocation_lists(resources)
+        damaged = bytearray(own.public_bytes(Encoding.DER))
+        damaged[-1] ^= 1
+        another = foreign_list(own.issuer)
+        lists = [x509.load_der_x509_crl(bytes(damaged)), another]
+        path = resources / "clients-crl.pem"
+        path.write_bytes(b"".join(made.public_bytes(Encoding.PEM) for made in lists))
+        revoke_client(resources, "ada")
+        first, second = revocation_lists(resources)
+        assert first.is_signature_valid(load_authority(resources)[0].public_key())  # type: ignore[arg-type]
+        assert second == another
+
+    def test_is_possible_after_the_authority_has_ended(self, resources: Path, invite: Invite) -> None:
+        late = load_authority(resources)[0].not_valid_after_utc - timedelta(days=1)
+        admit_client(resources, invite(now=late).secret, request_of(), now=late)
+        assert revoke_client(resources, "ada", now=late + timedelta(days=10)).certificates == 1
 
     def test_withdraws_open_codes_and_knows_who_is_nobody(self, resources: Path, invite: Invite) -> None:
         code = invite()
