@@ -256,9 +256,11 @@ class Server:
         """Whether a client offers to join, and nothing else; what does not encrypt is sent away here."""
         if encryption.identity is None:
             return False
+        timeout = self.settings.timeouts.handshake
+        deadline = trio.current_time() + timeout
         try:
-            await examine_client(carrier, encrypt=True, timeout=self.settings.timeouts.handshake)
-            return await peek_protocols(carrier) == (JOIN_PROTOCOL,)
+            await examine_client(carrier, encrypt=True, timeout=timeout)
+            return await peek_protocols(carrier, deadline=deadline) == (JOIN_PROTOCOL,)
         except BaseException:
             carrier.abort()
             raise

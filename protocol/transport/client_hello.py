@@ -16,80 +16,93 @@ from typing import Final
 
 import trio
 
+from protocol.transport.errors import HandshakeTimeout
 from protocol.transport.mismatch import TLS_OCTET
 from protocol.transport.plain import PlainTransport
 
 LARGEST_HELLO: Final = 8192
 """Bytes that are looked at: one with the largest key share in use has 2000."""
 
-PATIENCE: Final = 0.5
-"""Seconds in which all of the message must have come: it is one segment as a rule, and is sent in one piece. Afterwards
-it counts as one that offers nothing special, and OpenSSL takes the time that it has for the handshake."""
+MOST_RECORDS: Final = 16
+"""In which it may come: it is one as a rule. Each can be sent alone, and be a reason to look at all of them again."""
 
 _CLIENT_HELLO: Final = 1
 _ALPN: Final = 16
 _RECORD: Final = 5
 
 
-async def peek_protocols(carrier: PlainTransport) -> tuple[str, ...]:
+async def peek_protocols(carrier: PlainTransport, *, deadline: float) -> tuple[str, ...]:
     """Look at what a TLS client offers, without taking anything.
 
     Args:
         carrier: its first octet is there.
+        deadline: of trio's clock, until which all of the message must have come.
 
     Returns:
-        The protocols in the client's order; none where it offers none, or does not say so in time.
+        The protocols in the client's order; none where it offers none, or nothing that OpenSSL would not refuse.
 
     Raises:
+        HandshakeTimeout: the message was not whole in time; the connection is closed.
         TransportError: the connection broke.
     """
-    seen = -1
-    with trio.move_on_after(PATIENCE):
-        start = carrier.peek_nowait(LARGEST_HELLO) or b""
-        while len(start) > seen:
-            found = offered_protocols(start)
-            if found is not None:
-                return found
-            seen = len(start)
-            start = await carrier.peek_beyond(seen, LARGEST_HELLO)
-    return ()  # it takes too long, or has gone in the middle of it: OpenSSL knows what to say
+    needed = _RECORD
+    try:
+        with trio.fail_at(deadline):
+            while True:
+                start = await carrier.peek_until(needed, LARGEST_HELLO)
+                if len(start) < needed:
+                    return ()  # it has gone in the middle of it: OpenSSL knows what to say
+                found = offered_protocols(start)
+                if isinstance(found, tuple):
+                    return found
+                needed = found
+    except trio.TooSlowError:
+        carrier.abort()
+        raise HandshakeTimeout(carrier.peer_address, "the client's greeting was not whole in time") from None
 
 
-def offered_protocols(start: bytes) -> tuple[str, ...] | None:
+def offered_protocols(start: bytes) -> tuple[str, ...] | int:
     """Read the offer from a client's first octets.
 
     Args:
         start: all that came so far; not trusted.
 
     Returns:
-        The protocols; none where there is no offer, or no such message; None while more must come.
+        The protocols; none where there is no offer, or no such message. While more must come, how many octets there
+        must be for another look to be worth it; more than there are.
     """
     try:
-        message, whole = _message(start)
-        if not whole:
-            return None if len(start) < LARGEST_HELLO else ()
-        return _alpn(_extensions(message))
+        message, needed = _message(start)
+        if needed > LARGEST_HELLO:
+            return ()
+        return needed or _alpn(_extensions(message))
     except (IndexError, ValueError):
         return ()
 
 
-def _message(start: bytes) -> tuple[bytes, bool]:
-    """The handshake message out of its records, and whether it is all there."""
+def _message(start: bytes) -> tuple[bytes, int]:
+    """The handshake message out of its records; and where it is not all there, how many octets there must be."""
     found = bytearray()
     at = 0
-    while at < len(start):
-        if start[at] != TLS_OCTET:
+    for _ in range(MOST_RECORDS):
+        if at < len(start) and start[at] != TLS_OCTET:
             raise ValueError("not a handshake record")
         header = start[at : at + _RECORD]
         if len(header) < _RECORD:
-            break
+            return b"", at + _RECORD
         length = int.from_bytes(header[3:])
+        if not length:
+            raise ValueError("a record without content")  # RFC 8446 section 5.1 forbids it
         found += start[at + _RECORD : at + _RECORD + length]
         at += _RECORD + length
-    if found and found[0] != _CLIENT_HELLO:
-        raise ValueError("not a ClientHello")
-    size = int.from_bytes(found[1:4]) if len(found) >= 4 else LARGEST_HELLO
-    return bytes(found[4 : 4 + size]), len(found) >= 4 + size
+        if found and found[0] != _CLIENT_HELLO:
+            raise ValueError("not a ClientHello")
+        size = int.from_bytes(found[1:4]) if len(found) >= 4 else LARGEST_HELLO
+        if len(found) >= 4 + size:
+            return bytes(found[4 : 4 + size]), 0
+        if at > len(start):
+            return b"", at
+    raise ValueError("in too many records")
 
 
 def _extensions(message: bytes) -> bytes:

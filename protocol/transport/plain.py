@@ -20,6 +20,9 @@ DRAIN_MOST: Final = 1 << 20
 _LOOK: Final = 0.005
 """Seconds between two looks where the kernel cannot be told how much to wait for."""
 
+_LOOK_MOST: Final = 0.1
+"""Likewise, when it takes long."""
+
 
 class PlainTransport(SocketTransport, Carrier):
     """A connection over a TCP socket, as it comes from `connect_tcp` or a listener.
@@ -63,28 +66,32 @@ class PlainTransport(SocketTransport, Carrier):
         except OSError as exc:
             raise translate_os_error(exc, self.peer_address) from exc
 
-    async def peek_beyond(self, seen: int, most: int) -> bytes:
-        """Look again once more has arrived than was seen, without taking it.
+    async def peek_until(self, count: int, most: int) -> bytes:
+        """Look at what has arrived once there is enough of it, without taking it.
 
         What lies there untaken keeps a socket readable, so the kernel is told how much must be there; it also wakes who
         waits when the other side has ended. Windows has no such option: there time passes, and an end is not seen.
 
         Args:
-            seen: bytes that were there at the last look.
+            count: bytes that must have arrived.
             most: bytes to look at.
 
         Returns:
-            What is there, from the beginning; as much as before where the other side has ended.
+            What is there, from the beginning; less than `count` where the other side has ended.
 
         Raises:
             TransportError: the connection is broken.
         """
+        if len(start := self.peek_nowait(most) or b"") >= count:
+            return start
         if sys.platform == "win32":
-            while len(start := self.peek_nowait(most) or b"") <= seen:  # noqa: ASYNC110 - nobody tells
-                await trio.sleep(_LOOK)
+            pause = _LOOK
+            while len(start := self.peek_nowait(most) or b"") < count:
+                await trio.sleep(pause)
+                pause = min(2 * pause, _LOOK_MOST)
             return start
         try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, seen + 1)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
             await self.wait_readable()
             return self.peek_nowait(most) or b""
         finally:
