@@ -41,7 +41,7 @@ from protocol.certs import (
     spki_fingerprint,
     user_resources_folder,
 )
-from protocol.certs.joining import discard_key, finish_joining, killed_joining, prepare_joining
+from protocol.certs.joining import discard_key, find_joined, finish_joining, prepare_joining
 from protocol.peer import CallError, ConnectionLost
 from protocol.peer.enrolment import (
     JOIN_PROTOCOL,
@@ -99,10 +99,11 @@ async def join(
     read, loaded = read_settings(settings)
     named = Path(resources) if resources is not None else None
     folder = client_resources_folder(loaded, named) or user_resources_folder()
-    whole = partial(killed_joining, folder, host=parsed.host, port=parsed.port)
-    if not replace and (done := await trio.to_thread.run_sync(whole)) is not None:
+    find = partial(find_joined, folder, parsed.mark, host=parsed.host, port=parsed.port)
+    if (done := await trio.to_thread.run_sync(find)) is not None:
         return done
-    request = await trio.to_thread.run_sync(partial(prepare_joining, folder, replace=replace))
+    prepare = partial(prepare_joining, folder, mark=parsed.mark, replace=replace)
+    request = await trio.to_thread.run_sync(prepare)
     address = Address(parsed.host, parsed.port)
     authority = await _find_authority(address, parsed, read)
     try:

@@ -55,6 +55,11 @@ class InvitationCode:
         """Make one with a new secret; arguments as the attributes."""
         return cls(host, port, authority, secrets.token_bytes(SECRET_BYTES))
 
+    @property
+    def mark(self) -> str:
+        """What a client notes of the code by which it joins: it says nothing of the secret."""
+        return hashlib.sha256(b"appserver code" + self.secret).hexdigest()[:32]
+
     def encode(self) -> str:
         """Write the code; it is a secret as a whole."""
         fingerprint = bytes.fromhex(self.authority.removeprefix(FINGERPRINT_PREFIX))

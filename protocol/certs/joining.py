@@ -2,11 +2,13 @@
 
 The key waits in `next-key.pem` from before the code is used until its certificate has come. So whatever kills a join,
 the next one with the same code asks with the same key and gets the same certificate; and at any moment there is a whole
-identity or none (`pair`).
+identity or none (`pair`). A line above the key says by which code it joins or has joined: so the next one knows, too,
+that there is nothing left to do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,12 +32,19 @@ from protocol.certs.certificates import (
 )
 from protocol.certs.client_certificates import UnfitName, common_name
 from protocol.certs.enrolment_errors import UnfitRequest
-from protocol.certs.first_start import encode_chain, make_folder
-from protocol.certs.identity import CERT_FILE, KEY_FILE, NEXT_KEY_FILE, ClientIdentity
+from protocol.certs.first_start import AUTHORITY_FOLDER, encode_chain, make_folder
+from protocol.certs.identity import (
+    CERT_FILE,
+    KEY_FILE,
+    NEXT_KEY_FILE,
+    ClientIdentity,
+    check_not_servers,
+)
 from protocol.certs.keys import encode_private_key, load_private_key, make_private_key
 from protocol.certs.locking import locked
 from protocol.certs.pair import changing, is_unfinished, keep_old, put_pair, writing
 from protocol.certs.parsing import parse_certificate
+from protocol.certs.pem import read_file
 from protocol.certs.trust import ANCHORS_FILE
 from protocol.settings.atomic import PRIVATE, PUBLIC, create_file, replace_file
 
@@ -43,6 +52,8 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from protocol.certs.keys import PrivateKey
+
+_MARK = b"by the code "
 
 
 @attrs.frozen(kw_only=True)
@@ -66,49 +77,72 @@ class Joined:
     kept: tuple[Path, ...] = ()
 
 
-def killed_joining(resources: Path, *, host: str, port: int) -> Joined | None:
-    """Complete a join that was killed when its certificate was in place already.
+def find_joined(resources: Path, mark: str, *, host: str, port: int) -> Joined | None:
+    """Find out that this client has joined by a code already; what was killed meanwhile is completed.
 
     Args:
         resources: the client's Resources folder; it need not exist.
+        mark: of the code.
         host: the server, for the result.
         port: likewise.
 
     Returns:
-        What was done, or None where there was nothing to complete.
+        What was done then, or None where it has not joined, or by another code.
 
     Raises:
         ResourcesError: the folder cannot be written.
     """
-    if not is_unfinished(resources):
+    key_file = resources / (NEXT_KEY_FILE if is_unfinished(resources) else KEY_FILE)
+    if not os.path.lexists(key_file) or _mark_in(key_file) != mark:
         return None
     with changing(resources):
         own = load_certificates(resources / CERT_FILE)[0]
+        if not is_key_of(load_private_key(resources / KEY_FILE), own):
+            return None
     return _joined(resources, own, host, port)
 
 
-def prepare_joining(resources: Path, *, replace: bool = False) -> bytes:
+def prepare_joining(resources: Path, *, mark: str = "", replace: bool = False) -> bytes:
     """Make the key of a client that is to join, or take the one that waits, and write its request.
 
     Args:
         resources: the client's Resources folder; made where it is missing, for its owner alone.
+        mark: of the code, which is noted in the key's file.
         replace: whether an identity that is there may be replaced; it is kept beside.
 
     Returns:
         The request, PKCS#10 as DER. It holds the public half of the key and no name: the server knows that.
 
     Raises:
+        ServerKeyInClientResources: this is a server's folder.
         ExistingFile: there is an identity, or an anchor in its place, and `replace` is false.
-        ResourcesError: one of its other classes.
+        ResourcesError: one of its other classes: no key is made that would find no place later.
     """
     with writing(resources):
         make_folder(resources)
     with changing(resources):
         _check_free(resources, replace)
+        _anchors_in(resources)
         waiting = resources / NEXT_KEY_FILE
         if not os.path.lexists(waiting):
-            create_file(waiting, encode_private_key(make_private_key("p256")), mode=PRIVATE)
-        return make_key_request(load_private_key(waiting))
+            create_file(waiting, _marked(make_private_key("p256"), mark), mode=PRIVATE)
+        key = load_private_key(waiting)
+        if _mark_in(waiting) != mark:
+            replace_file(waiting, _marked(key, mark), mode=PRIVATE, keep_mode=False)
+        return make_key_request(key)
+
+
+def _marked(key: PrivateKey, mark: str) -> bytes:
+    """A key's file with a line above it, which readers of PEM pass over."""
+    return _MARK + mark.encode() + b"\n" + encode_private_key(key)
+
+
+def _mark_in(key_file: Path) -> str:
+    with contextlib.suppress(errors.ResourcesError):
+        first, _, _ = read_file(key_file, private=True).partition(b"\n")
+        if first.startswith(_MARK):
+            return first.removeprefix(_MARK).decode("ascii", "replace")
+    return ""
 
 
 def make_key_request(key: PrivateKey) -> bytes:
@@ -157,6 +191,8 @@ def finish_joining(
     moment = now or datetime.now(UTC)
     own, issuer, *trusted = _read([certificate, authority, *anchors])
     with changing(resources):
+        if _is_in_place(resources, own):  # another process with the same code was faster
+            return _joined(resources, own, host, port)
         key = load_private_key(resources / NEXT_KEY_FILE)
         check_own(resources, own, issuer, key, moment)
         kept = _add_anchors(resources, trusted, moment)
@@ -223,19 +259,48 @@ def check_own(
         raise UnfitRequest("the server sent a certificate that is not for a client alone")
 
 
+def _is_in_place(resources: Path, own: Certificate) -> bool:
+    with contextlib.suppress(errors.ResourcesError):
+        present = load_certificates(resources / CERT_FILE)[0]
+        return present == own and is_key_of(load_private_key(resources / KEY_FILE), own)
+    return False
+
+
 def _check_free(resources: Path, replace: bool) -> None:
-    for name in (KEY_FILE, CERT_FILE):
-        if os.path.lexists(resources / name) and not replace:
+    key_file = resources / KEY_FILE
+    if os.path.lexists(key_file) and _is_servers(resources):
+        raise errors.ServerKeyInClientResources(
+            key_file,
+            "this is a server's private key, in a server's folder and not in a client's",
+            "Name the client's own folder with --resources",
+        )
+    for path in (key_file, resources / CERT_FILE):
+        if os.path.lexists(path) and not replace:
             raise errors.ExistingFile(
-                resources / name,
+                path,
                 "this client has an identity or an anchor there already",
                 "Name another folder with --resources; or say --replace, which keeps the old files beside",
             )
 
 
+def _is_servers(resources: Path) -> bool:
+    try:
+        check_not_servers(resources / KEY_FILE, load_certificates(resources / CERT_FILE))
+    except errors.ServerKeyInClientResources:
+        return True
+    except errors.ResourcesError:
+        pass  # whatever it is, it is kept beside
+    return os.path.lexists(resources / AUTHORITY_FOLDER)
+
+
+def _anchors_in(resources: Path) -> tuple[Certificate, ...]:
+    path = resources / ANCHORS_FILE
+    return load_certificates(path) if os.path.lexists(path) else ()
+
+
 def _add_anchors(resources: Path, anchors: Sequence[Certificate], now: datetime) -> tuple[Path, ...]:
     path = resources / ANCHORS_FILE
-    present = load_certificates(path) if os.path.lexists(path) else ()
+    present = _anchors_in(resources)
     known = {encode_certificate(each) for each in present}
     new = [each for each in anchors if encode_certificate(each) not in known]
     if not new:

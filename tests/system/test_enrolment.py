@@ -192,10 +192,13 @@ async def test_codes_that_do_not_count_are_refused_each_in_its_words(tmp_path: P
         await join(used, resources=tmp_path / "ada")
         with pytest.raises(UsedCode, match="used already"):
             await join(used, resources=tmp_path / "thief")
-        with pytest.raises(ExistingFile, match="--replace"):
-            await join(used, resources=tmp_path / "ada")
+        for replace in (False, True):
+            again = await join(used, resources=tmp_path / "ada", replace=replace)
+            assert (again.name, again.kept) == ("ada", ()), "what was done is said again"
 
         code = await invite(server, "bob")
+        with pytest.raises(ExistingFile, match="--replace"):
+            await join(code, resources=tmp_path / "ada")
         with pytest.raises(CodeError, match="mistyped"):
             await join(code[:-9] + ("b" if code[-9] != "b" else "c") + code[-8:], resources=tmp_path / "bob")
         other = InvitationCode.parse(code)

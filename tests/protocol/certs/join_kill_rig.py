@@ -20,7 +20,6 @@ import attrs
 from cryptography import x509
 
 from protocol.certs import (
-    ExistingFile,
     InvitationCode,
     admit_client,
     anchors_for_clients,
@@ -34,8 +33,8 @@ from protocol.certs import (
     revoke_client,
 )
 from protocol.certs.joining import (
+    find_joined,
     finish_joining,
-    killed_joining,
     make_key_request,
     prepare_joining,
     store_renewed,
@@ -70,20 +69,18 @@ def invite(folder: Path, name: str, **options: object) -> None:
 def join(folder: Path, client: str = "client", *, now: datetime | None = None, replace: bool = False) -> None:
     """What `appclient.join` does with files, and the server on the other side."""
     resources, own = folder / "Resources", folder / client
-    if not replace and killed_joining(own, **WHERE) is not None:  # type: ignore[arg-type]
-        return
     code = InvitationCode.parse((folder / "code").read_text())
-    _, certificate = admit_client(resources, code.secret, prepare_joining(own, replace=replace), now=now)
+    if find_joined(own, code.mark, **WHERE) is not None:  # type: ignore[arg-type]
+        return
+    request = prepare_joining(own, mark=code.mark, replace=replace)
+    _, certificate = admit_client(resources, code.secret, request, now=now)
     authority, anchors = anchors_for_clients(resources)
     finish_joining(own, certificate, anchors, authority=authority, **WHERE)  # type: ignore[arg-type]
 
 
-def join_again(folder: Path) -> None:
-    """Join, where it is not known how far the last time came."""
-    try:
-        join(folder)
-    except ExistingFile:
-        assert load_trust(folder / "client").identity is not None
+def join_over(folder: Path) -> None:
+    """Join in the folder of a client that has an identity."""
+    join(folder, replace=True)
 
 
 def served(folder: Path) -> None:
@@ -103,6 +100,14 @@ def to_be_replaced(folder: Path) -> None:
     invited(folder)
     join(folder, "old")
     invite(folder, "ada", replace=True)
+
+
+def joined_and_invited(folder: Path) -> None:
+    """A server, and a client of it that is invited under another name."""
+    invited(folder)
+    join(folder)
+    revoke_client(folder / "Resources", "ada")
+    invite(folder, "bob")
 
 
 def enrolled_long_ago(folder: Path) -> None:
@@ -165,6 +170,7 @@ def revoked(folder: Path) -> set[int]:
 
 CASES = {
     "join": Case(invited, join, check_joined),
+    "join over another identity": Case(joined_and_invited, join_over, check_joined),
     "join in the place of another": Case(to_be_replaced, join, check_replaced),
     "revoke": Case(
         enrolled_long_ago,
@@ -188,7 +194,7 @@ def main(name: str, start: Path) -> None:
             run_child(case.act, folder, number)
         _, status = os.waitpid(child, 0)
         look(folder)
-        (join_again if case.act is join else case.act)(folder)
+        case.act(folder)
         look(folder)
         case.check(folder)
         shutil.rmtree(folder)

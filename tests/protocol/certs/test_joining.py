@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocol.certs import (
+    DamagedPem,
     ExistingFile,
     InvitationCode,
     Joined,
@@ -28,8 +29,8 @@ from protocol.certs.authority import issue_client_certificate, issue_server_cert
 from protocol.certs.certificates import encode_certificate
 from protocol.certs.first_start import load_authority
 from protocol.certs.joining import (
+    find_joined,
     finish_joining,
-    killed_joining,
     make_key_request,
     prepare_joining,
     store_renewed,
@@ -112,7 +113,7 @@ def test_between_its_two_last_steps_readers_have_the_whole_identity(
     server: Path, client: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The certificate is there, and its key waits still: as a kill leaves it."""
-    certificate = ask(server, prepare_joining(client))
+    certificate = ask(server, prepare_joining(client, mark="of the code"))
 
     def stop(_: Path) -> None:
         raise KeyboardInterrupt
@@ -126,11 +127,31 @@ def test_between_its_two_last_steps_readers_have_the_whole_identity(
     assert trust.identity is not None
     assert trust.anchors == anchors_for_clients(server)[1], "its own certificate is no anchor"
     assert check_client_resources(client) == ()
-    done = killed_joining(client, **WHERE)  # type: ignore[arg-type]
-    assert done is not None
-    assert done.name == "ada"
-    assert (client / "key.pem").exists()
-    assert killed_joining(client, **WHERE) is None  # type: ignore[arg-type]
+    assert find_joined(client, "of another", **WHERE) is None  # type: ignore[arg-type]
+    for _ in range(2):
+        done = find_joined(client, "of the code", **WHERE)  # type: ignore[arg-type]
+        assert done is not None
+        assert done.name == "ada"
+        assert (client / "key.pem").exists()
+        assert not (client / "next-key.pem").exists()
+
+
+def test_two_at_once_with_one_code_in_one_folder_have_both_joined(server: Path, client: Path) -> None:
+    """As by a double click."""
+    request = prepare_joining(client, mark="of the code")
+    assert prepare_joining(client, mark="of the code") != request, "signed anew"
+    certificate = ask(server, request)
+    assert finish(server, client, certificate) == finish(server, client, certificate)
+
+
+def test_another_code_takes_the_waiting_key_over(server: Path, client: Path) -> None:
+    prepare_joining(client, mark="of the first")
+    waiting = load_private_key(client / "next-key.pem")
+    finish(server, client, ask(server, prepare_joining(client, mark="of the second")))
+    assert find_joined(client, "of the first", **WHERE) is None  # type: ignore[arg-type]
+    assert find_joined(client, "of the second", **WHERE) is not None  # type: ignore[arg-type]
+    key = load_private_key(client / "key.pem")
+    assert key.private_numbers() == waiting.private_numbers()  # type: ignore[union-attr]
 
 
 def of_another_key(server: Path, _: object) -> bytes:
@@ -182,8 +203,11 @@ def test_a_certificate_that_was_not_asked_for_is_refused_and_nothing_is_written(
 def test_the_key_of_a_server_joins_nothing(server: Path, tmp_path: Path) -> None:
     """Whoever runs the command in the server's own folder is told so."""
     join(server, tmp_path / "client")
-    with pytest.raises(ExistingFile):
-        prepare_joining(server)
+    before = {path: path.read_bytes() for path in server.glob("*.pem")}
+    for replace in (False, True):
+        with pytest.raises(ServerKeyInClientResources, match="client's own folder"):
+            prepare_joining(server, replace=replace)
+    assert {path: path.read_bytes() for path in server.glob("*.pem")} == before
     folder = tmp_path / "copied"
     folder.mkdir()
     for name in ("cert.pem", "key.pem"):
@@ -191,6 +215,16 @@ def test_the_key_of_a_server_joins_nothing(server: Path, tmp_path: Path) -> None
         (folder / name).chmod(0o600)
     with pytest.raises(ServerKeyInClientResources):
         load_trust(folder)
+    with pytest.raises(ServerKeyInClientResources):
+        prepare_joining(folder, replace=True)
+
+
+def test_anchors_that_cannot_be_read_are_told_before_the_code_is_used(client: Path) -> None:
+    client.mkdir(mode=0o700)
+    (client / "ca.pem").write_bytes(b"no certificate")
+    with pytest.raises(DamagedPem):
+        prepare_joining(client)
+    assert not (client / "next-key.pem").exists()
 
 
 class TestRenewed:
