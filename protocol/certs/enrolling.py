@@ -23,7 +23,7 @@ from protocol.certs.keys import weakness
 from protocol.certs.own_revocations import write_revocations
 from protocol.certs.parsing import parse_certificate
 from protocol.certs.register import EnrolledClient, Invitation, Register
-from protocol.certs.register_file import changing_register, write_register
+from protocol.certs.register_file import changing_register, read_register, write_register
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -53,10 +53,9 @@ def admit_client(
         ResourcesError: the authority or the register cannot be used.
     """
     moment = (now or datetime.now(UTC)).replace(microsecond=0)
+    _find_invitation(read_register(resources), secret)  # who guesses keeps nobody waiting
     with changing_register(resources) as register:
-        invitation = register.find_invitation(secret)
-        if invitation is None:
-            raise errors.UnknownInvitation("this code is not known here")
+        invitation = _find_invitation(register, secret)
         public_key = _read_request(request)
         fingerprint = key_fingerprint(public_key)
         if invitation.used_by not in (None, fingerprint):
@@ -69,6 +68,13 @@ def admit_client(
         else:
             client = _find_again(resources, register, invitation, authority, moment)
     return client.name, client.certificate
+
+
+def _find_invitation(register: Register, secret: bytes) -> Invitation:
+    invitation = register.find_invitation(secret)
+    if invitation is None:
+        raise errors.UnknownInvitation("this code is not known here")
+    return invitation
 
 
 def _enter(
@@ -153,16 +159,12 @@ def renew_client(
     fingerprint = key_fingerprint(public_key)
     if shown is not None and spki_fingerprint(shown) != fingerprint:
         raise errors.RenewalRefused("the connection was made with another key than the request")
+    client = _find_client(read_register(resources), fingerprint, moment)
+    authority, authority_key = load_authority(resources)
+    if not _is_due(client, authority, moment):
+        return client.certificate  # who asks too early keeps nobody waiting
     with changing_register(resources) as register:
-        client = next(
-            (each for each in register.clients if each.fingerprint == fingerprint and each.is_live(moment)),
-            None,
-        )
-        if client is None:
-            raise errors.RenewalRefused(
-                "this server has no enrolled client with this key whose certificate counts"
-            )
-        authority, authority_key = load_authority(resources)
+        client = _find_client(register, fingerprint, moment)
         if not _is_due(client, authority, moment):
             return client.certificate
         certificate = issue_client_certificate(
@@ -174,6 +176,13 @@ def renew_client(
         )
         write_register(resources, register.with_client(renewed, instead_of=client), now=moment)
     return renewed.certificate
+
+
+def _find_client(register: Register, fingerprint: str, now: datetime) -> EnrolledClient:
+    for client in register.clients:
+        if client.fingerprint == fingerprint and client.is_live(now):
+            return client
+    raise errors.RenewalRefused("this server has no enrolled client with this key whose certificate counts")
 
 
 def _is_due(client: EnrolledClient, authority: Certificate, now: datetime) -> bool:

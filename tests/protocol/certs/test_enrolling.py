@@ -179,6 +179,18 @@ class TestACode:
         assert [entry.state for entry in list_clients(resources)] == ["enrolled"]
 
 
+def test_who_guesses_or_asks_too_early_keeps_nobody_waiting(resources: Path, invite: Invite) -> None:
+    """The lock is kept by another process here; whoever waits for it waits for seconds."""
+    code, key = invite(), make_private_key("p256")
+    _, certificate = admit_client(resources, code.secret, request_of(key))
+    with changing_register(resources):
+        with pytest.raises(UnknownInvitation):
+            admit_client(resources, bytes(20), request_of())
+        with pytest.raises(RenewalRefused):
+            renew_client(resources, request_of())
+        assert renew_client(resources, request_of(key)) == certificate
+
+
 class TestARequest:
     def test_that_is_not_in_order_is_refused_and_the_code_still_counts(
         self, resources: Path, invite: Invite
