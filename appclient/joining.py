@@ -61,6 +61,7 @@ SECONDS = 15.0
 """How long the server may take for its answer."""
 
 _AGAIN = "Give the same command again: the same code gets the same certificate until it expires"
+_LATER = "Tell the administrator, then give the same command again: the code still counts"
 _NEW = "Ask the administrator for a new invitation"
 
 
@@ -221,4 +222,4 @@ def _refusal(address: Address, error: CodeUnknown | CodeUsed | CodeExpired | Joi
                 _NEW,
             )
         case JoiningClosed():
-            return JoinRefused(location, f"{error}", _NEW)
+            return JoinRefused(location, f"{error}", _LATER)

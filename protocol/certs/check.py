@@ -25,6 +25,7 @@ from protocol.certs.keys import load_private_key
 from protocol.certs.pair import is_unfinished
 from protocol.certs.pem import check_folder
 from protocol.certs.pins import KNOWN_SERVERS_FILE, KnownServer, read_known_servers
+from protocol.certs.register_file import read_register, register_file
 from protocol.certs.trust import ANCHORS_FILE, check_key_is_no_servers, load_anchors
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check_resources(
 def check_server_folder(
     resources: Path, *, passphrase: bytes | None, makes_missing: bool, now: datetime
 ) -> tuple[errors.ResourcesError, ...]:
-    """Check a server's folder: what it serves with, a key that waits, and its own authority.
+    """Check a server's folder: what it serves with, a key that waits, its own authority and its register.
 
     Args:
         resources: the folder.
@@ -85,6 +86,8 @@ def check_server_folder(
         checks.append(lambda: load_private_key(waiting, passphrase=passphrase))
     if os.path.lexists(authority / AUTHORITY_KEY_FILE):
         checks.append(lambda: _check_authority(resources, now))
+    if os.path.lexists(register_file(resources)):
+        checks.append(lambda: read_register(resources))
     return (*found, *_findings(checks))
 
 

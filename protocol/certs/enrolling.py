@@ -18,7 +18,13 @@ import attrs
 from protocol.certs import enrolment_errors as errors
 from protocol.certs.authority import issue_client_certificate
 from protocol.certs.certificates import encode_certificate, key_fingerprint, spki_fingerprint
-from protocol.certs.first_start import load_authority, renewal_time
+from protocol.certs.first_start import (
+    AUTHORITY_FILE,
+    AUTHORITY_FOLDER,
+    check_issues,
+    load_authority,
+    renewal_time,
+)
 from protocol.certs.keys import weakness
 from protocol.certs.own_revocations import write_revocations
 from protocol.certs.parsing import parse_certificate
@@ -63,6 +69,7 @@ def admit_client(
         if moment > invitation.expires:
             raise errors.ExpiredInvitation("this code has expired")
         authority = load_authority(resources)
+        check_issues(resources / AUTHORITY_FOLDER / AUTHORITY_FILE, authority[0], moment)
         if invitation.used_by is None:
             client = _enter(resources, register, invitation, public_key, authority, moment)
         else:

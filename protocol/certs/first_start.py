@@ -167,13 +167,27 @@ def _ensure_authority(folder: Path, key_type: KeyType, now: datetime) -> tuple[C
         certificate = make_authority_certificate(key, name=machine_names()[0], now=now)
         create_file(cert_file, encode_pem("CERTIFICATE", encode_certificate(certificate)), mode=PUBLIC)
     authority = _load_authority(folder, key)
+    check_issues(cert_file, authority, now)
+    return authority, key
+
+
+def check_issues(path: Path, authority: Certificate, now: datetime) -> None:
+    """Check that the private authority can issue certificates still.
+
+    Args:
+        path: its file, for the error.
+        authority: its certificate.
+        now: the present time, UTC.
+
+    Raises:
+        ExpiredCertificate: it has ended.
+    """
     if now > authority.not_valid_after_utc:
         raise errors.ExpiredCertificate(
-            cert_file,
+            path,
             f"the private authority expired on {authority.not_valid_after_utc:%Y-%m-%d}",
-            f"Move the folder {folder} away for a new authority (clients must then trust it)",
+            f"Move the folder {path.parent} away for a new authority (clients must then trust it)",
         )
-    return authority, key
 
 
 def load_authority(resources: Path) -> tuple[Certificate, PrivateKey]:

@@ -22,7 +22,7 @@ from protocol.certs.certificates import (
     is_self_signed,
     load_certificates,
 )
-from protocol.certs.first_start import AUTHORITY_FILE, AUTHORITY_FOLDER, load_authority
+from protocol.certs.first_start import AUTHORITY_FILE, AUTHORITY_FOLDER, check_issues, load_authority
 from protocol.certs.identity import CERT_FILE, ServerIdentity
 from protocol.certs.inviting import server_names
 from protocol.certs.keys import make_private_key
@@ -46,6 +46,7 @@ def make_joining_identity(
     """
     moment = (now or datetime.now(UTC)).replace(microsecond=0)
     authority, authority_key = load_authority(resources)
+    check_issues(resources / AUTHORITY_FOLDER / AUTHORITY_FILE, authority, moment)
     key = make_private_key("p256")
     certificate = issue_server_certificate(
         authority, authority_key, key, names=server_names(resources, names), now=moment

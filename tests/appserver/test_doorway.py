@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -244,6 +245,16 @@ class TestTheWayThere:
         (tmp_path / "away.pem").rename(key)
         await join(code, resources=tmp_path / "client")
 
+    async def test_nobody_can_join_by_an_authority_that_has_ended(
+        self, server: Server, resources: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        code = invite(server, resources)
+        server.doorway.now = lambda: datetime.now(UTC) + timedelta(days=4000)
+        with pytest.raises(JoinInterrupted):
+            await join(code, resources=tmp_path / "client")
+        (told,) = [record for record in caplog.records if record.message == "nobody can join"]
+        assert "authority expired" in str(getattr(told, "finding", ""))
+
     async def test_a_register_that_is_damaged_is_told_in_the_log_alone(
         self, server: Server, resources: Path, tmp_path: Path, error_log: ErrorLog
     ) -> None:
@@ -252,6 +263,7 @@ class TestTheWayThere:
         with pytest.raises(JoinRefused, match="its log says why") as caught:
             await join(code, resources=tmp_path / "client")
         assert "clients.json" not in str(caught.value)
+        assert "new invitation" not in str(caught.value), "this one counts still"
         assert len(error_log.take("nobody can join")) == 1
 
 

@@ -28,6 +28,7 @@ from protocol.certs import (
     AlreadyEnrolled,
     CannotInvite,
     DamagedRegister,
+    ExpiredCertificate,
     ExpiredInvitation,
     FullRegister,
     InvitationCode,
@@ -40,6 +41,7 @@ from protocol.certs import (
     UsedInvitation,
     admit_client,
     anchors_for_clients,
+    check_resources,
     enrolled_are_accepted,
     ensure_server_identity,
     invite_client,
@@ -549,6 +551,8 @@ class TestTheRegister:
             with pytest.raises(DamagedRegister, match="backup"):
                 act()
         assert register_file(resources).read_bytes() == content
+        (found,) = check_resources(resources, None)
+        assert isinstance(found, DamagedRegister)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="permissions are the folder's there")
     def test_that_others_can_read_is_refused(self, resources: Path, invite: Invite) -> None:
@@ -585,6 +589,13 @@ class TestTheRegister:
         assert len(list_clients(resources)) == 2
         invite("eve")
         assert [entry.name for entry in list_clients(resources)] == ["eve"]
+
+
+def test_an_authority_that_has_ended_takes_nobody_in(resources: Path, invite: Invite) -> None:
+    end = load_authority(resources)[0].not_valid_after_utc
+    code = invite(now=end - timedelta(minutes=10))
+    with pytest.raises(ExpiredCertificate):
+        admit_client(resources, code.secret, request_of(), now=end + timedelta(minutes=1))
 
 
 def test_a_certificate_ends_with_its_authority(resources: Path) -> None:
