@@ -134,7 +134,11 @@ class Doorway:
                 logger.info("a connection for joining took too long", extra={"peer": source})
         except RemoteProtocolError as exc:
             logger.warning("not a client of ours", extra={"peer": source, "finding": str(exc)})
-        except (TransportError, HandshakeEnded) as exc:
+        except (
+            HandshakeEnded
+        ) as exc:  # it looked at the certificate, which each join begins with, and said nothing
+            logger.debug("a connection for joining was a look", extra={"peer": source, "finding": str(exc)})
+        except TransportError as exc:
             logger.info("a connection for joining ended", extra={"peer": source, "finding": str(exc)})
         finally:
             self.rate.leave(visit)

@@ -14,6 +14,8 @@ from protocol.certs import Joined
 from protocol.transport import format_location
 
 STANDARD_INPUT = "-"
+_LONGEST = 4096
+"""Characters of a line that are read: a code has some hundred."""
 
 
 async def join_server(code: str, *, replace: bool, options: Options) -> None:
@@ -25,7 +27,7 @@ async def join_server(code: str, *, replace: bool, options: Options) -> None:
         options: connection and output.
     """
     if code == STANDARD_INPUT:
-        code = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        code = await trio.to_thread.run_sync(sys.stdin.readline, _LONGEST, abandon_on_cancel=True)
     joined = await join(code, resources=options.resources, settings=options.settings, replace=replace)
     if options.json:
         print_json(_json(joined))

@@ -23,6 +23,7 @@ from protocol.certs import (
 )
 from protocol.certs.identity import CLIENTS_CA_FILE
 from protocol.certs.inviting import server_names
+from protocol.certs.names import is_loopback
 from protocol.transport import Address, format_location
 
 _EVERYWHERE = ("0.0.0.0", "::", "")
@@ -120,6 +121,8 @@ def _invited_lines(invited: Invited) -> Iterator[str]:
     yield invited.code
     yield f"for          {invited.name}"
     yield f"server       {format_location(invited.host, invited.port)}"
+    if is_loopback(invited.host):
+        yield "             which only clients on this machine reach; for others: client_server.host, or --address"
     yield f"expires      {invited.expires:%Y-%m-%d %H:%M} UTC; it can be used once"
     if invited.withdrawn:
         yield "             the earlier code for this name is worthless now"

@@ -49,6 +49,12 @@ def is_named(host: str, names: Iterable[str]) -> bool:
     return name in held or (bool(dot) and parse_address(name) is None and f"*.{rest}" in held)
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is one under which each machine finds itself."""
+    address = parse_address(host)
+    return canonical_name(host) == "localhost" if address is None else address.is_loopback
+
+
 def _outgoing_addresses() -> Iterable[str]:
     for family, outside in _OUTSIDE:
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import attrs
 
-from protocol.certs.client_authorities import enrolled_are_accepted
 from protocol.certs.enrolment_errors import NotEnrolled
 from protocol.certs.first_start import load_authority
+from protocol.certs.identity import CLIENTS_CA_FILE
 from protocol.certs.own_revocations import write_revocations
 from protocol.certs.register import EnrolledClient, folded
 from protocol.certs.register_file import changing_register, read_register, write_register
@@ -25,7 +26,7 @@ class Revoked:
         certificates: how many of its certificates are on the list.
         invitations: how many open codes for it are worthless now.
         file: the list, None where it needs none.
-        required: whether clients without a certificate are refused: where they are not, it comes in without one.
+        required: whether clients must show a certificate that counts: where not, it comes in without one.
     """
 
     name: str
@@ -130,5 +131,5 @@ def revoke_client(resources: Path, name: str, *, now: datetime | None = None) ->
         certificates=sum(len(client.serials) for client in named),
         invitations=withdrawn,
         file=file,
-        required=enrolled_are_accepted(resources),
+        required=os.path.lexists(resources / CLIENTS_CA_FILE),
     )

@@ -74,7 +74,8 @@ def translate_ssl_error(error: ssl.SSLError, address: object) -> errors.PeerErro
         return errors.ClientCertificateRequired(
             name,
             "the server wants a certificate of this client",
-            "Put cert.pem and key.pem for this client into its Resources folder",
+            "Ask the administrator for an invitation (appclient join CODE), or put cert.pem and key.pem into this "
+            "client's Resources folder",
         )
     if said in _CERTIFICATE_ALERTS and "_ALERT_" in reason:
         return errors.ClientCertificateRefused(

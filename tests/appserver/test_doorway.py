@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import socket
 import ssl
@@ -387,6 +388,17 @@ async def test_a_revoked_client_stays_out_when_another_list_is_written_over_the_
         with pytest.raises(ClientCertificateRefused, match="revoked"):
             async with connect(f"localhost:{server.port}", resources=folder):
                 pass
+
+
+async def test_a_join_leaves_one_line_in_the_log(
+    server: Server, resources: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "appserver")
+    caplog.clear()
+    await join(invite(server, resources), resources=tmp_path / "client")
+    assert [record.message for record in caplog.records if record.name.startswith("appserver")] == [
+        "client joined"
+    ]
 
 
 async def test_the_key_waits_where_a_join_was_refused_and_serves_the_next(

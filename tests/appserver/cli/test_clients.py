@@ -88,6 +88,15 @@ def test_a_client_is_listed_required_and_revoked(tmp_path: Path) -> None:
     assert "no client has this name" in unknown.stderr
 
 
+def test_a_code_for_this_machine_alone_says_so(tmp_path: Path) -> None:
+    for address, alone in (("localhost", True), ("127.0.0.1", True), ("[::1]:9", True), (None, False)):
+        words = ["--address", address] if address is not None else []
+        settings = '[client_server]\nhost = "0.0.0.0"\n[tls]\nnames = ["orders.example"]\n'
+        (tmp_path / "settings.toml").write_text(settings)
+        said = appserver(tmp_path, "invite", "ada", *words)
+        assert ("only clients on this machine" in said.stdout) is alone, said
+
+
 def test_authorities_that_others_put_there_do_not_hide_that_the_own_one_is_missing(tmp_path: Path) -> None:
     appserver(tmp_path / ".", "invite", "Ada")
     other = tmp_path / "other"
@@ -97,6 +106,7 @@ def test_authorities_that_others_put_there_do_not_hide_that_the_own_one_is_missi
     accepted = resources / "clients-ca.pem"
     accepted.write_bytes((other / "Resources" / "authority" / "ca.pem").read_bytes())
     assert "CLIENTS LISTED HERE ARE REFUSED" in appserver(tmp_path, "clients", "list").stdout
+    assert "LET IN" not in appserver(tmp_path, "clients", "revoke", "ada").stdout
     invited = appserver(tmp_path, "invite", "Bob").stdout
     assert "was added to clients-ca.pem" in invited
     assert "required     yes" in invited
