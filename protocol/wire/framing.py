@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.wire.errors import GoawayCode, LocalProtocolError, RemoteProtocolError
 
@@ -50,6 +50,10 @@ class Flag(enum.IntFlag):
     """This DATA frame describes the content that follows it (a blob's size and offset)."""
 
 
+MORE: Final = int(Flag.MORE)
+HEAD: Final = int(Flag.HEAD)
+"""The same as plain ints, for what looks at every frame: `&` with an enum's member makes a member."""
+
 HEADER = struct.Struct(">IBBI")
 HEADER_SIZE = HEADER.size
 MAX_STREAM = 0xFFFFFFFF
@@ -79,7 +83,9 @@ def encode_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return _pack_header(len(payload), kind, flags, stream) + payload
 
 
-def encode_message(kind: int, flags: int, stream: int, payload: bytes, frame_limit: int) -> list[bytes]:
+def encode_message(
+    kind: int, flags: int, stream: int, payload: bytes | memoryview, frame_limit: int
+) -> list[bytes]:
     """Encode a message as one or more frames, each with at most `frame_limit` bytes of payload."""
     size = len(payload)
     if size <= frame_limit:
@@ -94,19 +100,25 @@ def encode_message(kind: int, flags: int, stream: int, payload: bytes, frame_lim
     return frames
 
 
+SMALL = 1024
+"""Bytes under which pieces of a frame are gathered in one buffer: an object for each would be larger than they are."""
+
+
 class FrameReader:
     """Bytes in, frames out, in whatever pieces the bytes come.
 
     It holds at most one incomplete frame, whose length was checked against the limit when its header
-    came. Pieces of it are gathered without copying what is there already: a sender of single octets
-    costs no more than one of whole frames.
+    came. Pieces of it are gathered without copying what is there already, and joined once: a sender of
+    single octets costs no more than one of whole frames, and a large frame is copied once.
     """
 
-    __slots__ = ("_kept", "_needed", "limit")
+    __slots__ = ("_begun", "_missing", "_pieces", "_start", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._kept = bytearray()
-        self._needed = HEADER_SIZE  # bytes that must be there before another frame can be complete
+        self._start = b""  # of a header that is not complete
+        self._begun = (0, 0, 0)  # type, flags and stream of the frame whose header has come
+        self._missing = 0  # bytes of its payload, 0 where there is no such frame
+        self._pieces: list[bytes | bytearray] = []  # the rest of its payload, at least one
         self.limit = limit
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -119,35 +131,56 @@ class FrameReader:
             FrameTooLarge: a header announces more than the limit. The frames before it are
                 in the exception's `frames`; nothing may be fed after it.
         """
-        if self._kept:
-            self._kept += data
-            if len(self._kept) < self._needed:
-                return []
-            data = bytes(self._kept)
-            self._kept.clear()
         frames: list[Frame] = []
         at = 0
+        if self._missing:
+            if len(data) < self._missing:
+                self._gather(data)
+                return frames
+            at = self._complete(data, frames)
+        elif self._start:
+            data = self._start + data
+            self._start = b""
         size = len(data)
-        needed = HEADER_SIZE
         while size - at >= HEADER_SIZE:
             length, kind, flags, stream = _unpack_header(data, at)
             if length > self.limit:
                 raise FrameTooLarge(length, self.limit, frames)
-            end = at + HEADER_SIZE + length
+            at += HEADER_SIZE
+            end = at + length
             if end > size:
-                needed = HEADER_SIZE + length
-                break
-            frames.append(Frame(kind, flags, stream, data[at + HEADER_SIZE : end]))
+                self._begun = kind, flags, stream
+                self._missing = end - size
+                self._pieces.append(data[at:])
+                return frames
+            frames.append(Frame(kind, flags, stream, data[at:end]))
             at = end
         if at < size:
-            self._kept += data[at:]
-            self._needed = needed
+            self._start = data[at:]
         return frames
+
+    def _gather(self, data: bytes) -> None:
+        """Keep more of a payload that goes on."""
+        self._missing -= len(data)
+        if len(data) >= SMALL:
+            self._pieces.append(data)
+        elif type(last := self._pieces[-1]) is bytearray:
+            last += data
+        else:
+            self._pieces.append(bytearray(data))
+
+    def _complete(self, data: bytes, frames: list[Frame]) -> int:
+        """End the frame that is under way; returns where in `data` the next one begins."""
+        end, self._missing = self._missing, 0
+        self._pieces.append(data if end == len(data) else data[:end])
+        frames.append(Frame(*self._begun, b"".join(self._pieces)))
+        self._pieces.clear()
+        return end
 
     @property
     def held(self) -> int:
         """Bytes of an incomplete frame."""
-        return len(self._kept)
+        return len(self._start) + (HEADER_SIZE if self._missing else 0) + sum(map(len, self._pieces))
 
 
 class FrameTooLarge(RemoteProtocolError):

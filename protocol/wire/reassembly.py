@@ -8,7 +8,7 @@ buffer and none may be empty, so that what is held costs about the bytes that we
 from __future__ import annotations
 
 from protocol.wire.errors import GoawayCode, RemoteProtocolError
-from protocol.wire.framing import Flag, Frame
+from protocol.wire.framing import MORE, Frame
 from protocol.wire.limits import OPEN_MESSAGES
 
 
@@ -65,7 +65,7 @@ class Reassembly:
                 are under way, or a frame adds nothing to a message that goes on.
         """
         kind, flags, stream, payload = frame
-        if not payload and flags & Flag.MORE:  # no limit would count these
+        if not payload and flags & MORE:  # no limit would count these
             raise RemoteProtocolError(f"stream {stream}: an empty frame that is to be continued")
         partial = self._partial.get(stream)
         if partial is None:
@@ -83,7 +83,7 @@ class Reassembly:
             partial.content += payload
         else:
             partial.content = bytearray()
-        if flags & Flag.MORE:
+        if flags & MORE:
             return None
         del self._partial[stream]
         return bytes(partial.content) if partial.size <= self._limit else Oversize(partial.size)

@@ -45,7 +45,7 @@ from protocol.wire.events import (
     UnsubReceived,
     WelcomeReceived,
 )
-from protocol.wire.framing import Flag, Frame, FrameType
+from protocol.wire.framing import HEAD, MORE, Flag, Frame, FrameType
 from protocol.wire.limits import Limits
 from protocol.wire.reassembly import Oversize
 from protocol.wire.roles import Role, State
@@ -77,7 +77,7 @@ def receive_frame(connection: Connection, frame: Frame) -> Event | None:
         connection.outbox.control(FrameType.UNIMPLEMENTED, pack([kind, stream]))
         return None
     # A CREDIT answers what came the other way and so may stand inside a message of its stream.
-    if flags & Flag.MORE or (stream in connection.reassembly and kind != FrameType.CREDIT):
+    if flags & MORE or (stream in connection.reassembly and kind != FrameType.CREDIT):
         if kind not in _DIVISIBLE:
             raise RemoteProtocolError(f"a frame of type {kind:#04x} cannot be continued")
         message = connection.reassembly.add(frame)
@@ -232,7 +232,7 @@ def _data(connection: Connection, stream: int, flags: int, payload: bytes) -> Ev
         return None  # of a stream that has just ended, or that nobody reads any more
     if stream in streams.ended:
         raise RemoteProtocolError(f"stream {stream}: DATA after END")
-    if flags & Flag.HEAD:
+    if flags & HEAD:
         if connection.flow.has_received(stream):
             raise RemoteProtocolError(f"stream {stream}: a head that is not the first DATA")
         connection.flow.window(stream)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from protocol.wire.framing import HEADER, Flag, FrameType
+from protocol.wire.framing import HEADER, MORE, FrameType
 from protocol.wire.limits import OPEN_MESSAGES
 
 
@@ -134,7 +134,7 @@ class Scheduler:
     def _next_of(self, lane: _Lane, ring: _Ring) -> bytes | None:
         """A lane's next frame, or None where its message has to wait for one of those under way."""
         frame = lane.frames[0]
-        more = frame[5] & Flag.MORE
+        more = frame[5] & MORE
         if more and not lane.midway:
             if self._messages >= OPEN_MESSAGES:
                 self._parked.append((ring, lane))
@@ -163,7 +163,7 @@ class Scheduler:
         return {
             stream
             for _, kind, flags, stream in (HEADER.unpack_from(frame) for frame in frames)
-            if kind == FrameType.CALL and not flags & Flag.MORE
+            if kind == FrameType.CALL and not flags & MORE
         }
 
     def __bool__(self) -> bool:

@@ -11,6 +11,7 @@ from protocol.wire.errors import GoawayCode, LocalProtocolError
 from protocol.wire.framing import (
     HEADER_SIZE,
     MAX_STREAM,
+    SMALL,
     Flag,
     Frame,
     FrameReader,
@@ -65,6 +66,22 @@ def test_frames_are_the_same_however_the_octets_are_split(frames: list[Frame], c
         read += reader.feed(data[start:end])
     assert read == frames
     assert reader.held == 0
+
+
+@given(st.lists(st.sampled_from([1, 2, SMALL - 1, SMALL, SMALL + 1, 4 * SMALL]), min_size=1, max_size=30))
+def test_small_and_large_pieces_of_a_frame_are_joined_in_order(sizes: list[int]) -> None:
+    content = (bytes(range(256)) * (sum(sizes) // 256 + 1))[: sum(sizes)]
+    first, last = encode_frame(1, 2, 3, content), encode_frame(4, 5, 6, b"end")
+    reader = FrameReader(len(content) + 3)
+    assert reader.feed(first[:HEADER_SIZE]) == []
+    at = HEADER_SIZE
+    for size in sizes[:-1]:
+        at += size
+        assert reader.feed(first[at - size : at]) == []
+        assert reader.held == at
+    assert reader.feed(first[at:] + last[:3]) == [Frame(1, 2, 3, content)]
+    assert reader.held == 3
+    assert reader.feed(last[3:]) == [Frame(4, 5, 6, b"end")]
 
 
 def test_too_long_a_frame_is_refused_on_its_header_and_those_before_it_are_not_lost() -> None:
