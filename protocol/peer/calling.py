@@ -235,8 +235,8 @@ class CalledStream(Stream[T]):
 
     def _consumed(self, size: int) -> None:
         assert self._peer is not None
-        self._peer.connection.flow.consume(self._stream, size)
-        self._peer.wake()
+        if self._peer.connection.flow.consume(self._stream, size):
+            self._peer.wake()
 
     @property
     def source(self) -> AsyncIterable[T]:
@@ -315,8 +315,8 @@ class CalledBlob(ReceivedBlob):
         await self._called.wait_head()
 
     def _consumed(self, size: int) -> None:
-        self._peer.connection.flow.consume(self._stream, size)
-        self._peer.wake()
+        if self._peer.connection.flow.consume(self._stream, size):
+            self._peer.wake()
 
     async def save(self, path: str | PathLike, **options: Any) -> None:  # noqa: D102 - as ReceivedBlob's
         try:

@@ -373,8 +373,8 @@ class Dispatcher:
 
     def _consume(self, stream: int, size: int) -> None:
         """A handler has taken so many bytes: let as many come."""
-        self._connection.flow.consume(stream, size)
-        self._peer.wake()
+        if self._connection.flow.consume(stream, size):
+            self._peer.wake()
 
     def _answer_cancelled(self, call: CallReceived, worker: Worker) -> None:
         if call.stream not in self._connection.streams.taken:

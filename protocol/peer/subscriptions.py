@@ -95,6 +95,12 @@ class Attachment:
         assert isinstance(outcome, ErrorInfo)
         self._queue.settle(self, outcome)
 
+    def consume(self, size: int) -> None:
+        """The application has taken, or nobody needs, so many bytes that came: let as many come."""
+        peer = self.peer
+        if not peer.ended and peer.connection.flow.consume(self.stream, size):
+            peer.wake()
+
     def unsubscribe(self) -> None:
         """End it on this connection."""
         if not self.peer.ended:
@@ -195,8 +201,7 @@ class EventQueue:
 
     def _take(self, attachment: Attachment, sequence: int, body: bytes, size: int) -> None:
         if sequence <= attachment.seen:  # the connection before this one gave it, too
-            attachment.peer.connection.flow.consume(attachment.stream, size)
-            attachment.peer.wake()
+            attachment.consume(size)
             return
         self._sequence = sequence
         self._items.append((attachment, body, size))
@@ -290,9 +295,7 @@ class EventQueue:
             return item
         attachment, body, size = item
         peer = attachment.peer
-        if not peer.ended:
-            peer.connection.flow.consume(attachment.stream, size)
-            peer.wake()
+        attachment.consume(size)
         try:
             return self.spec.item.decode(unpack(body, peer.connection.limits))
         except (InvalidValue, CodecError, RecursionError) as exc:

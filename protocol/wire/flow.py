@@ -84,11 +84,16 @@ class Flow:
         """Take note of a received message; raises RemoteProtocolError where there was no credit for it."""
         self._free += self.window(stream, grows=grows).receive(size)
 
-    def consume(self, stream: int, size: int) -> None:
-        """Take note that the application used `size` received bytes; grants more where it is time."""
+    def consume(self, stream: int, size: int) -> bool:
+        """Take note that the application used `size` received bytes; grants more where it is time.
+
+        Returns:
+            Whether it did: there is a CREDIT to be sent.
+        """
         window = self._windows.get(stream)
-        if window is not None:
-            self._grant(stream, window.consume(size))
+        granted = 0 if window is None else window.consume(size)
+        self._grant(stream, granted)
+        return granted > 0
 
     def block(self, stream: int, size: int, *, grows: bool = True) -> None:
         """Take note of a received BLOCKED."""
