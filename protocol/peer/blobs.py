@@ -27,6 +27,7 @@ from protocol.peer.items import iterate_in_thread
 from protocol.peer.partial import CHUNK, PartialFile
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
+from protocol.wire.framing import HEADER_SIZE
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
@@ -51,9 +52,10 @@ class _Reader:
         async with aclosing(self._whole()) as whole:
             async for chunk in whole:
                 begin = self.size
-                self.size += len(chunk)
+                view = memoryview(chunk).cast("B")
+                self.size += len(view)
                 if self.size > self._offset:
-                    yield memoryview(chunk)[max(0, self._offset - begin) :]
+                    yield view[max(0, self._offset - begin) :]
 
     async def _whole(self) -> AsyncGenerator[bytes, None]:
         """All of the content in chunks, each hashed before it is given."""
@@ -125,19 +127,22 @@ async def send_blob(peer: Peer, stream: int, blob: Blob, *, offset: int = 0) -> 
     connection.send_head(stream, head)
     peer.wake()
     reader = _Reader(blob, offset)
-    piece_size = min(connection.outbox.largest_frame, connection.outbox.largest_message)
+    outbox = connection.outbox
+    piece_size = min(outbox.largest_frame - HEADER_SIZE, outbox.largest_message)  # whole TLS records
     done = offset
     chunks = reader.chunks()
     try:
         async for chunk in chunks:
             while chunk:
                 room = min(piece_size, await peer.credit.wait(stream))
-                piece, chunk = bytes(chunk[:room]), chunk[room:]
+                piece, chunk = chunk[:room], chunk[room:]
                 connection.send_data(stream, piece, bulk=True)
-                peer.wake()
+                peer.write()
+                await peer.credit.wait_turn()
                 done += len(piece)
             if blob.progress is not None:
                 blob.progress(done, size)
+            await trio.lowlevel.checkpoint()  # a transport that takes everything would never let others run
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):
             await chunks.aclose()

@@ -1,4 +1,4 @@
-"""Senders of this side that wait until the other side has room for what they send."""
+"""Senders of this side that wait until the other side has room for what they send, and the way there is free."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from protocol.peer.waiting import Waiters
 from protocol.wire.connection import Connection
 
 
@@ -25,6 +26,7 @@ class CreditWaits:
         self._wake = wake
         self._lost = lost
         self._waiting: dict[int, trio.Event] = {}
+        self._turns = Waiters()  # of blobs
         self._over = False
 
     async def wait(self, stream: int, size: int | None = None) -> int:
@@ -57,9 +59,20 @@ class CreditWaits:
         if waiting is not None:
             waiting.set()
 
+    async def wait_turn(self) -> None:
+        """Wait until all that is bulk has left: content is taken no faster, and lies in its file until then."""
+        while self._connection.outbox.scheduler.holds_bulk and not self._over:
+            await self._turns.wait()
+
+    def written(self) -> None:
+        """Take note that the transport has taken something."""
+        if self._turns and not self._connection.outbox.scheduler.holds_bulk:
+            self._turns.wake()
+
     def give_up(self) -> None:
         """The connection is over: wake all who wait."""
         self._over = True
+        self._turns.wake()
         for waiting in self._waiting.values():
             waiting.set()
         self._waiting.clear()

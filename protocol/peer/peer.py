@@ -200,6 +200,7 @@ class Peer:
 
     def _resume_calls(self) -> None:
         self._dispatcher.resume_calls()
+        self.credit.written()
         if self._slots:
             self.batch_done()
 
@@ -335,13 +336,17 @@ class Peer:
         remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         if len(self.connection.streams.opened) == 1:  # alone: nobody to leave together with
-            try:
-                self.flush()
-            except (TransportError, PeerTooSlow) as exc:
-                self.end(str(exc))
+            self.write()
         else:
             self.wake()
         return stream
+
+    def write(self) -> None:
+        """Write what waits here and now, in a task that is not the connection's; a failure is its end."""
+        try:
+            self.flush()
+        except (TransportError, PeerTooSlow) as exc:
+            self.fail(exc)
 
     def check_open(self, method: str) -> None:
         """Raise where no call can be made any more; nothing was executed then."""

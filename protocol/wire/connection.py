@@ -348,7 +348,7 @@ class Connection:
             return
         self.outbox.send(FrameType.DATA, stream, pack([head]), bulk=True, flags=Flag.HEAD)
 
-    def send_data(self, stream: int, data: bytes, *, bulk: bool = False) -> None:
+    def send_data(self, stream: int, data: bytes | memoryview, *, bulk: bool = False) -> None:
         """Send an item, or a piece of a blob (`bulk`, at most one frame's size).
 
         Where the stream has ended meanwhile, or there are no bytes, nothing is sent.

@@ -58,9 +58,9 @@ class Outbox:
             raise MessageTooLarge(size, self.largest_message)
 
     def send(
-        self, kind: FrameType, stream: int, payload: bytes, *, bulk: bool = False, flags: int = 0
+        self, kind: FrameType, stream: int, payload: bytes | memoryview, *, bulk: bool = False, flags: int = 0
     ) -> None:
-        """Queue a message of a stream.
+        """Queue a message of a stream; the payload is copied.
 
         Raises:
             MessageTooLarge: the other side does not accept it; nothing was queued.

@@ -95,6 +95,11 @@ class Scheduler:
             self._interactive.append(frame)
         self.size += len(frame)
 
+    @property
+    def holds_bulk(self) -> bool:
+        """Whether something bulk waits for its turn."""
+        return bool(self._bulk)
+
     def pull(self, most: int) -> bytes:
         """Take what leaves next.
 
