@@ -14,7 +14,7 @@ import attrs
 
 from protocol.interface import Bound, Channel, Contract, ContractError, Method, bind_implementation
 from protocol.peer.replies import ErrorTable
-from protocol.peer.topics import Topic, TopicTable
+from protocol.peer.topics import TopicTable
 from protocol.wire.envelope import InterfaceOffer
 
 
@@ -82,7 +82,7 @@ class Service:
             is_plain = asynchronous and method.gives is Channel.NONE and method.takes is not Channel.BYTES
             self._handlers[method.qualified] = Handler(method, function, asynchronous, is_plain)
         for spec in contract.events.values():
-            self.topics.add(Topic(spec))
+            self.topics.add(spec)
 
     def offers(self, wanted: Mapping[str, InterfaceOffer]) -> dict[str, InterfaceOffer]:
         """The interfaces for WELCOME; with the description where the client knows another one.

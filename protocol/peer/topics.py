@@ -7,12 +7,13 @@ a slow subscriber gets is its policy's matter (`protocol.wire.subscriber`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from protocol.interface import EventSpec
+from protocol.peer.delivery import Delivery
 from protocol.wire.codec import pack
 from protocol.wire.publications import encode_event
 from protocol.wire.subscriber import Policy
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 class Topic:
     """One event of one interface.
 
+    Args:
+        spec: the event.
+        deliver: called with a connection that has something to be written.
+
     Attributes:
         sequence: number of the last event.
         epoch: names this run of the publisher; the numbers of another run mean nothing.
     """
 
-    def __init__(self, spec: EventSpec) -> None:
+    def __init__(self, spec: EventSpec, deliver: Callable[[Peer], object]) -> None:
         self.spec = spec
+        self._deliver = deliver
         self.sequence = 0
         self.epoch = secrets.token_hex(8)
         self._subscribers: dict[Peer, set[int]] = {}
@@ -86,7 +92,7 @@ class Topic:
             for stream in list(streams):
                 if not publish(stream, self.sequence, payload, key):
                     self.unsubscribe(peer, stream)
-            peer.wake()
+            self._deliver(peer)
 
 
 class TopicTable:
@@ -95,10 +101,11 @@ class TopicTable:
     def __init__(self) -> None:
         self._topics: dict[str, Topic] = {}
         self._token: trio.lowlevel.TrioToken | None = None
+        self._delivery = Delivery()
 
-    def add(self, topic: Topic) -> None:
-        """Take a topic in."""
-        self._topics[topic.spec.qualified] = topic
+    def add(self, spec: EventSpec) -> None:
+        """Have a topic for an event."""
+        self._topics[spec.qualified] = Topic(spec, self._delivery.add)
 
     def get(self, name: str) -> Topic | None:
         """The topic of an event's qualified name."""
@@ -110,6 +117,7 @@ class TopicTable:
     def bind_loop(self) -> None:
         """Remember the running loop, so that other threads can publish."""
         self._token = trio.lowlevel.current_trio_token()
+        self._delivery.bind_loop(self._token)
 
     def publish(self, spec: EventSpec, value: Any) -> None:
         """Publish an event, from the loop or from any other thread.

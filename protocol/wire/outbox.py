@@ -67,7 +67,9 @@ class Outbox:
         """
         size = len(payload)
         self.check_size(size)
-        if size <= self.largest_frame and kind not in _REPEATED:
+        if size <= self.largest_frame and (
+            kind not in _REPEATED or (kind == FrameType.EVENT and self.scheduler.is_empty)
+        ):
             self.scheduler.push_small(stream, _pack_header(size, kind, flags, stream) + payload)
         else:
             frames = encode_message(kind, flags, stream, payload, self.largest_frame)

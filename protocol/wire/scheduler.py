@@ -96,6 +96,11 @@ class Scheduler:
         self.size += len(frame)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no message waits: the next one is alone, and takes no turns with others."""
+        return not self._interactive and not self._bulk
+
+    @property
     def holds_bulk(self) -> bool:
         """Whether something bulk waits for its turn."""
         return bool(self._bulk)
