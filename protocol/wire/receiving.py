@@ -22,6 +22,7 @@ from protocol.wire.envelope import (
     read_fields,
 )
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, RemoteProtocolError
+from protocol.wire.event_payload import decode_event
 from protocol.wire.events import (
     BlockedReceived,
     CallReceived,
@@ -309,7 +310,7 @@ def _unsub(connection: Connection, stream: int, flags: int, payload: bytes) -> E
 
 
 def _event(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
-    sequence, body, _ = read_fields("EVENT", payload, connection.limits, int, bytes)
+    sequence, body = decode_event(payload, connection.limits)
     if stream not in connection.streams.subscriptions:
         return None
     owner = connection.streams.subscriptions[stream]
