@@ -6,7 +6,6 @@ Everything is known from the server's own description: the interface's Python cl
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -27,10 +26,18 @@ from appclient.cli.python_source import contract_source
 from appclient.cli.trusting import forget as forget_one
 from appclient.cli.trusting import list_servers, trust_server
 
+
+def version() -> str:
+    """The version that is installed."""
+    from importlib.metadata import version  # with what reads e-mail, and seldom asked for
+
+    return version("appserver")
+
+
 app = App(
     "appclient",
     help="Talk to an application server: see its interfaces, call its methods, trust its key.",
-    version=lambda: importlib.metadata.version("appserver"),
+    version=version,
     help_format="plaintext",
     result_action="return_value",
     exit_on_error=False,

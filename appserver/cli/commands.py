@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +12,18 @@ from appserver.cli.certificates import certificates_app
 from appserver.cli.clients import clients_app, invite
 from appserver.cli.options import Flag, Options, ServerOptions
 
+
+def version() -> str:
+    """The version that is installed."""
+    from importlib.metadata import version  # with what reads e-mail, and seldom asked for
+
+    return version("appserver")
+
+
 app = App(
     "appserver",
     help="Make, check and run an application server.",
-    version=lambda: importlib.metadata.version("appserver"),
+    version=version,
     help_format="plaintext",
     result_action="return_value",
     exit_on_error=False,

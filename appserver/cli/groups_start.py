@@ -15,7 +15,6 @@ import contextlib
 import os
 import ssl
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +67,8 @@ def _write(content: bytes) -> str:
         descriptor = os.memfd_create(_PREFIX, 0)  # without CLOEXEC: it is inherited
         path = f"{_DESCRIPTOR}{descriptor}"
     else:
+        import tempfile  # not in the first life of most systems, which is to be short
+
         descriptor, path = tempfile.mkstemp(prefix=_PREFIX, suffix=".cnf")
     with open(descriptor, "wb", closefd=not path.startswith(_DESCRIPTOR)) as file:
         file.write(content)

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from contract import NewOrder, Order, Orders
 
+from appserver import Server, Sever  # E: attr-defined
+from protocol import Intreface  # E: attr-defined
 from protocol.interface import Blob, Caller, Stream, make_proxy
 
 NOW = datetime.now(timezone.utc)
@@ -78,3 +80,7 @@ def methods_missing() -> Orders:
 
 def not_a_contract(caller: Caller) -> None:
     make_proxy(Order, caller)  # E: type-var
+
+
+async def no_argument_of_a_name_that_is_imported_late(server: Server) -> None:
+    server.connection_address("example.com", 1, 2, 3)  # E: call-arg
