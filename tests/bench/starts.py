@@ -50,7 +50,7 @@ class Starting:
         process = subprocess.Popen(
             [str(self.python), *self.start.words],
             cwd=self.folder,
-            env={**environment(), "APPSERVER_CLIENT_SERVER_PORT": "0"},
+            env=_own_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -71,6 +71,12 @@ class Starting:
 
     def close(self) -> None:
         """Nothing runs."""
+
+
+def _own_environment() -> dict[str, str]:
+    """Bytecode is written: what a library's installation compiled, and ours not, would be a difference of setting."""
+    kept = {name: value for name, value in environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "APPSERVER_CLIENT_SERVER_PORT": "0"}
 
 
 def importing(module: str) -> Start:
