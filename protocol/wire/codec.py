@@ -24,7 +24,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import msgpack
 
@@ -61,6 +61,13 @@ _DATE = struct.Struct(">HBB")
 _TIME = struct.Struct(">BBBI")
 _TIMEDELTA = struct.Struct(">iII")
 _COMPLEX = struct.Struct(">dd")
+
+# Looked up once: each is needed for every extension in a message.
+_ExtType = msgpack.ExtType
+_new_tuple = tuple.__new__
+_new, _set = object.__new__, object.__setattr__
+_SAFETY = SafeUUID.unknown
+_int_from = int.from_bytes
 
 # Every octet that can start a map, an array or an extension: fixmap, fixarray, array 16/32, map 16/32, ext.
 _HEADERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF, 0xC7, 0xC8, 0xC9, *range(0xD4, 0xD9)])
@@ -131,7 +138,7 @@ def _extension(value: object) -> msgpack.ExtType:
             raise CodecError(f"a value of type {type(value).__name__} has no form on the wire")
     code, content = found
     # As ExtType makes itself, without the checks of what is known here: a third of the time.
-    return tuple.__new__(msgpack.ExtType, (code, content(value)))
+    return _new_tuple(_ExtType, (code, content(value)))
 
 
 def _date(data: bytes) -> object:
@@ -154,7 +161,13 @@ def _decimal(data: bytes) -> object:
 
 
 def _uuid(data: bytes) -> object:
-    return UUID(bytes=data)
+    # As UUID's own __setstate__ makes one: its __init__ takes six forms, and three times as long.
+    if len(data) != 16:
+        raise CodecError(f"a UUID of {len(data)} bytes, not 16")
+    value = _new(UUID)
+    _set(value, "int", _int_from(data, "big"))
+    _set(value, "is_safe", _SAFETY)
+    return value
 
 
 def _integer(data: bytes) -> object:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
+import pickle
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -70,6 +72,21 @@ def test_a_value_comes_back_as_itself(value: Any) -> None:
     assert unpacked == value
     assert type(unpacked) is type(value)
     assert new_packer()(value) == pack(value)
+
+
+@given(st.uuids())
+def test_a_uuid_is_like_one_that_its_class_made(value: UUID) -> None:
+    unpacked = unpack(pack(value))
+    assert (hash(unpacked), str(unpacked), unpacked.is_safe) == (hash(value), str(value), value.is_safe)
+    assert copy.deepcopy(pickle.loads(pickle.dumps(unpacked))) == value
+    with pytest.raises(TypeError, match="immutable"):
+        unpacked.int = 0
+
+
+@pytest.mark.parametrize("size", [0, 15, 17])
+def test_a_uuid_has_16_bytes(size: int) -> None:
+    with pytest.raises(CodecError, match=f"a UUID of {size} bytes"):
+        unpack(bytes([0xC7, size, 5]) + bytes(size))
 
 
 @given(st.binary(max_size=200))
