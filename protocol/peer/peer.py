@@ -121,11 +121,12 @@ class Peer:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._guard, self._writer.run)
-                    nursery.start_soon(self._guard, self._heartbeat.run)
+                    self._heartbeat.start()
                     await self._guard(self._dispatcher.run, list(events))
                     nursery.cancel_scope.cancel()
         finally:
             self.end("the connection was closed here")
+            self._heartbeat.stop()
             self.service.topics.forget(self)
             with trio.move_on_after(1) as scope:
                 scope.shield = True

@@ -56,6 +56,7 @@ class Connection:
 
     Attributes:
         peer_limits: what the other side accepts; the defaults until the handshake.
+        keepalive: the life signs.
         outbox: the frames on their way out.
         session: the positions.
         streams: the books of live streams.
@@ -80,7 +81,7 @@ class Connection:
         self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, flow=self.flow)
         self.publications = Publications(self.outbox)
         self.reassembly = Reassembly(self.limits.message)
-        self._keepalive = Keepalive(ping_interval, now)
+        self.keepalive = Keepalive(ping_interval, now)
         self._reader = FrameReader(HANDSHAKE_FRAME if role is Role.SERVER else self.limits.frame)
         self._pack = new_packer()  # for envelopes alone, whose fields have been checked
         self._pings = 0
@@ -98,7 +99,7 @@ class Connection:
             What happened, in order. After a `Failed`, which is always the last, the connection is
             closed: send what waits and close the transport.
         """
-        self._keepalive.heard(now)
+        self.keepalive.heard(now)
         events: list[Event] = []
         if self.state is State.CLOSED:
             return events
@@ -160,7 +161,7 @@ class Connection:
         """
         if self._is_greeting:
             return Pulse.QUIET
-        pulse = self._keepalive.tick(now)
+        pulse = self.keepalive.tick(now)
         if pulse is Pulse.PING:
             self.ping()
         return pulse
@@ -168,7 +169,7 @@ class Connection:
     @property
     def next_tick(self) -> float:
         """When `tick` has to be called next, seconds."""
-        return math.inf if self._is_greeting else self._keepalive.due
+        return math.inf if self._is_greeting else self.keepalive.due
 
     @property
     def _is_greeting(self) -> bool:
@@ -177,7 +178,7 @@ class Connection:
     @property
     def last_received(self) -> float:
         """When the last bytes came, seconds."""
-        return self._keepalive.last
+        return self.keepalive.last
 
     # What goes out
 

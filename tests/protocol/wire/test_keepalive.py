@@ -81,3 +81,23 @@ def test_a_pong_that_is_none_ends_the_connection(payload: object) -> None:
 
 def test_a_pong_nobody_asked_for_is_reported_and_harmless() -> None:
     assert only(Talk().client.receive(frame(FrameType.PONG, 0, [77]), 0.0), PongReceived).token == 77
+
+
+def test_one_side_asks_first_and_gives_the_other_a_whole_interval_to_answer() -> None:
+    life = Keepalive(30.0, now=0.0)
+    life.ask_first()
+    assert (life.due, life.tick(28.4)) == (28.5, Pulse.QUIET)
+    assert life.tick(28.5) is Pulse.PING
+    assert (life.due, life.tick(57.0), life.due) == (57.0, Pulse.QUIET, 58.5)
+    assert life.tick(58.5) is Pulse.DEAD
+    assert life.tick(58.5) is Pulse.DEAD
+
+
+def test_an_answer_counts_from_its_question_for_the_side_that_asks_first() -> None:
+    life = Keepalive(30.0, now=0.0)
+    life.ask_first()
+    life.tick(28.5)
+    life.heard(40.0)
+    assert (life.last, life.due) == (40.0, 57.0)
+    life.heard(41.0)
+    assert life.due == 69.5
