@@ -50,6 +50,8 @@ MAX_INTEGER = 8 * 1024
 """Bytes of a big integer: arithmetic on larger ones would hold the loop."""
 MAX_DECIMAL = 4 * 1024
 """Characters of a Decimal."""
+KEPT_BUFFER = 64 * 1024
+"""Bytes of a message up to which a packer keeps its buffer for the next one."""
 MAX_NESTED_SETS = 8
 MAX_MEMBERS = 65_536
 """Members of one set."""
@@ -256,8 +258,17 @@ def new_packer() -> Callable[[object], bytes]:
     It belongs to one thread, and what it raises is msgpack's own error or `CodecError`: use it where
     the value was checked before, through `PACK_ERRORS`.
     """
-    # It begins with 1 KiB rather than msgpack's 256 KiB, of which every idle connection would hold a page.
-    packer: Callable[[object], bytes] = msgpack.Packer(default=_extension, datetime=True, buf_size=1024).pack
+    reused: Callable[[object], bytes] | None = None  # nothing yet: an idle connection packs nothing
+
+    def packer(value: object) -> bytes:
+        nonlocal reused
+        if reused is None:
+            reused = msgpack.Packer(default=_extension, datetime=True, buf_size=1024).pack
+        packed = reused(value)
+        if len(packed) > KEPT_BUFFER:  # msgpack would keep twice as much for as long as the packer lives
+            reused = None
+        return packed
+
     return packer
 
 

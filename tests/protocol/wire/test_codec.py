@@ -74,6 +74,19 @@ def test_a_value_comes_back_as_itself(value: Any) -> None:
     assert new_packer()(value) == pack(value)
 
 
+def test_a_packer_holds_no_memory_before_its_first_value_and_after_a_large_one() -> None:
+    tracemalloc.start()
+    try:
+        packers = [new_packer() for _ in range(100)]
+        assert tracemalloc.get_traced_memory()[0] < 100 * 600
+        for packer in packers[:10]:
+            assert len(packer(bytes(1_000_000))) == 1_000_005
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+        assert packers[0]([1, 2]) == pack([1, 2])
+    finally:
+        tracemalloc.stop()
+
+
 @given(st.uuids())
 def test_a_uuid_is_like_one_that_its_class_made(value: UUID) -> None:
     unpacked = unpack(pack(value))
