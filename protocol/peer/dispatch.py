@@ -143,7 +143,7 @@ class Dispatcher:
         self._events.extend(events)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._work)
+            await self._work()  # the first worker is this task: a session that is idle has one less
 
     async def _work(self) -> None:
         worker = Worker()

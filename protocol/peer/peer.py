@@ -120,11 +120,12 @@ class Peer:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._guard, self._writer.run)
+                    self._writer.open(partial(nursery.start_soon, self._guard, self._writer.run))
                     self._heartbeat.start()
                     await self._guard(self._dispatcher.run, list(events))
                     nursery.cancel_scope.cancel()
         finally:
+            self._writer.close()
             self.end("the connection was closed here")
             self._heartbeat.stop()
             self.service.topics.forget(self)

@@ -58,6 +58,21 @@ class Writer:
         self._blocked_since = 0.0
         self._wanted = False
         self._parked: trio.lowlevel.Task | None = None
+        self._begin: Callable[[], object] | None = None
+
+    def open(self, begin: Callable[[], object]) -> None:
+        """From now on the writing task may be needed: an idle connection, whose pings are flushed, has none.
+
+        Args:
+            begin: has a task of its own `run`; called when it is needed first.
+        """
+        self._begin = begin
+        if self._wanted:
+            self.wake()
+
+    def close(self) -> None:
+        """Begin no task any more; what waits is left to `drain`."""
+        self._begin = None
 
     def flush(self) -> None:
         """Write what waits, as far as the transport takes it now.
@@ -102,6 +117,9 @@ class Writer:
         if self._parked is not None:
             trio.lowlevel.reschedule(self._parked)
             self._parked = None
+        elif self._begin is not None:
+            begin, self._begin = self._begin, None
+            begin()
 
     async def run(self) -> None:
         """Be the writing task.
