@@ -108,9 +108,9 @@ async def call_on(peer: Peer, method: Method, body: list[Any], connections: Conn
     if peer.goaway is not None and is_invitation(peer.goaway):
         return await call_on(await connections.wait_peer(method), method, body, connections)
     pending = PendingCall(method.qualified)
-    stream = _open(peer, pending, body)
+    stream = _open(peer, pending, body, reads=True)
     try:
-        outcome = await pending.wait()
+        outcome = await (peer.reading.wait(pending) if peer.reading.is_free else pending.wait())
     except trio.Cancelled:
         peer.abandon(stream)
         raise
@@ -120,10 +120,15 @@ async def call_on(peer: Peer, method: Method, body: list[Any], connections: Conn
 
 
 def _open(
-    peer: Peer, owner: PendingCall | Incoming, body: list[Any], *, extra: dict[str, object] | None = None
+    peer: Peer,
+    owner: PendingCall | Incoming,
+    body: list[Any],
+    *,
+    extra: dict[str, object] | None = None,
+    reads: bool = False,
 ) -> int:
     try:
-        return peer.open(owner, pack(body), extra=extra)
+        return peer.open(owner, pack(body), extra=extra, reads=reads)
     except (MessageTooLarge, CodecError) as exc:
         peer.batch_done()  # the slot that this call waited for is another's
         raise _unsendable(exc, owner.method, "args", Executed.NO) from exc

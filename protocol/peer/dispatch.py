@@ -35,6 +35,7 @@ from protocol.peer.deferred import DeferredCalls
 from protocol.peer.errors import ConnectionLost
 from protocol.peer.incoming import IncomingTable
 from protocol.peer.items import ReceivedStream, send_items
+from protocol.peer.reading import Reading
 from protocol.peer.replies import Refusal
 from protocol.peer.service import Handler
 from protocol.peer.stalls import check_stall
@@ -67,6 +68,7 @@ class Dispatcher:
 
     Attributes:
         incoming: what callers send beside their arguments, also of calls that wait for room.
+        reading: who reads.
     """
 
     def __init__(self, peer: Peer, limiter: trio.CapacityLimiter) -> None:
@@ -77,6 +79,7 @@ class Dispatcher:
         # No connection takes more than a share of the threads: the others' calls would wait behind its.
         self._share = trio.CapacityLimiter(max(1, int(limiter.total_tokens) // 4))
         self._events: deque[Event] = deque()
+        self.reading = Reading(peer, self._events)
         self._running: dict[int, Worker] = {}  # suspended handlers, by stream
         self.incoming = IncomingTable(self._consume)
         self._deferred = DeferredCalls()
@@ -229,7 +232,7 @@ class Dispatcher:
             more = True
             if data is None:
                 reads = 0
-                await self._transport.wait_readable()
+                await (self.reading.lend() if self.reading.is_due() else self._transport.wait_readable())
             elif data:
                 more = len(data) >= RECORD
                 events.extend(connection.receive(data, trio.current_time()))

@@ -1,9 +1,10 @@
-"""What a GOAWAY asks for: to come back at once, or to stay away."""
+"""What a GOAWAY asks for, to come back at once or to stay away, and what it says of calls."""
 
 from __future__ import annotations
 
+from protocol.wire import codes
 from protocol.wire.envelope import Goaway
-from protocol.wire.errors import GoawayCode
+from protocol.wire.errors import ErrorInfo, Executed, GoawayCode
 
 _INVITATIONS = frozenset(
     {
@@ -24,3 +25,8 @@ def is_invitation(goaway: Goaway | None) -> bool:
     not executed must not be sent again without its caller's knowing, or it might end one connection after another.
     """
     return goaway is not None and goaway.code in _INVITATIONS
+
+
+def untaken_info(goaway: Goaway) -> ErrorInfo:
+    """What a call fails with that was not taken any more."""
+    return ErrorInfo(codes.DRAINING, goaway.text, Executed.NO, retry_after=goaway.reconnect_after)

@@ -23,6 +23,7 @@ from protocol.peer.dispatch import Dispatcher
 from protocol.peer.errors import ConnectionLost, Draining
 from protocol.peer.heartbeat import Heartbeat
 from protocol.peer.incoming import Incoming
+from protocol.peer.leaving import untaken_info
 from protocol.peer.pending import PendingCall
 from protocol.peer.service import Service
 from protocol.peer.statistics import PeerStatistics
@@ -54,6 +55,8 @@ from protocol.wire.events import (
 
 logger = logging.getLogger("appserver.connections")
 
+Extra = dict[str, object]
+
 
 class Peer:
     """The other side of one connection.
@@ -71,6 +74,7 @@ class Peer:
         reason: why, in words; empty before that.
         goaway: the other side's announcement that it will end the connection, or None.
         credit: where senders wait for room at the other side.
+        reading: who reads.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Peer:
         self.wake = self._writer.wake
         self.credit = CreditWaits(connection, self.wake, lambda: ConnectionLost(self._lost(Executed.MAYBE)))
         self._dispatcher = Dispatcher(self, limiter)
+        self.reading = self._dispatcher.reading
         self._heartbeat = Heartbeat(self)
         self._slots = trio.lowlevel.ParkingLot()  # callers beyond the other side's limit of open calls
         self._answered = trio.Event()
@@ -276,7 +281,7 @@ class Peer:
     def _take_goaway(self, goaway: Goaway, untaken: list[Any]) -> None:
         self.goaway = goaway
         for owner in untaken:
-            owner.settle(_draining(goaway))
+            owner.settle(untaken_info(goaway))
         self._slots.unpark_all()
         if self.on_goaway is not None:
             self.on_goaway(goaway)
@@ -308,6 +313,7 @@ class Peer:
         streams.subscriptions.clear()
         self._dispatcher.incoming.fail_all(self._lost(Executed.MAYBE))
         self.credit.give_up()
+        self.reading.interrupt()
         self._slots.unpark_all()
         self._idle.set()
         self._answered.set()
@@ -324,9 +330,11 @@ class Peer:
         return self.service.errors.to_exception(info, method, self.connection.limits)
 
     def open(
-        self, owner: PendingCall | Incoming, body: bytes, *, extra: dict[str, object] | None = None
+        self, owner: PendingCall | Incoming, body: bytes, *, extra: Extra | None = None, reads: bool = False
     ) -> int:
         """Send a call and return its stream; `wait_slot` comes before it.
+
+        With `reads`, the caller reads for its result where that is lent.
 
         Raises:
             MessageTooLarge: the other side takes no arguments of this size.
@@ -337,7 +345,9 @@ class Peer:
         # A scope that is cancelled already has -inf: the call fails at its first wait.
         remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
-        if len(self.connection.streams.opened) == 1:  # alone: nobody to leave together with
+        alone = len(self.connection.streams.opened) == 1
+        self.reading.note_call(alone and reads)
+        if alone:  # nobody to leave together with
             self.write()
         else:
             self.wake()
@@ -355,7 +365,7 @@ class Peer:
         if self.ended:
             raise ConnectionLost(self._lost(Executed.NO), method)
         if self.goaway is not None:
-            raise Draining(_draining(self.goaway), method)
+            raise Draining(untaken_info(self.goaway), method)
 
     async def wait_slot(self) -> None:
         """Wait until the other side takes another call, and has taken most of what was sent before."""
@@ -395,8 +405,3 @@ class Peer:
         if self.ended:
             raise ConnectionLost(self._lost(Executed.MAYBE), "ping")
         return seconds
-
-
-def _draining(goaway: Goaway) -> ErrorInfo:
-    """What a call fails with that was not taken any more."""
-    return ErrorInfo(codes.DRAINING, goaway.text, Executed.NO, retry_after=goaway.reconnect_after)

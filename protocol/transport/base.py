@@ -127,6 +127,10 @@ class Transport(abc.ABC):
         """
 
     @abc.abstractmethod
+    def wake(self) -> None:
+        """Have the tasks that wait look again: they come back too early. Nothing else happens."""
+
+    @abc.abstractmethod
     async def aclose(self, timeout: float = CLOSE_SECONDS) -> None:
         """End the connection in good order, so that what was sent before arrives and is known to be all.
 

@@ -146,7 +146,7 @@ class MemoryTransport(Carrier):
         self._incoming.abandon()
 
     def wake(self) -> None:
-        """Have the tasks that wait for this end look again."""
+        """See `Transport.wake`."""
         self._incoming.wake()
         self._outgoing.wake()
 

@@ -97,6 +97,10 @@ class MemoryTlsTransport(Transport):
         await self._carrier.wait_writable()
         self._check_open()
 
+    def wake(self) -> None:
+        """See `Transport.wake`."""
+        self._carrier.wake()
+
     async def aclose(self, timeout: float = CLOSE_SECONDS) -> None:
         """See `Transport.aclose`."""
         if self._ended:

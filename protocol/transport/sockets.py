@@ -98,7 +98,7 @@ class SocketTransport(Transport):
         try:
             await trio.lowlevel.wait_readable(self._sock)
         except trio.ClosedResourceError:
-            raise TransportClosed(self.peer_address) from None
+            self._check_open()
 
     async def wait_writable(self) -> None:
         """See `Transport.wait_writable`."""
@@ -107,6 +107,14 @@ class SocketTransport(Transport):
         try:
             await trio.lowlevel.wait_writable(self._sock)
         except trio.ClosedResourceError:
+            self._check_open()
+
+    def wake(self) -> None:
+        """See `Transport.wake`."""
+        forget(self._sock)
+
+    def _check_open(self) -> None:
+        if self._ended:
             raise TransportClosed(self.peer_address) from None
 
     def abort(self) -> None:
@@ -133,7 +141,7 @@ def reset_on_close(sock: socket.socket) -> None:
 
 
 def forget(sock: socket.socket) -> None:
-    """Wake the tasks that wait for a socket, which is about to be closed."""
+    """Wake the tasks that wait for a socket, which is about to be closed or has to be looked at again."""
     if sock.fileno() >= 0:
         with contextlib.suppress(RuntimeError):  # no trio here: nobody waits then
             trio.lowlevel.notify_closing(sock)

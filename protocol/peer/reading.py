@@ -1,0 +1,181 @@
+"""Who reads a connection: its leader, or for a while whoever waits for an answer.
+
+Theory of operation. An answer that the leader reads costs its caller another pass of the loop. Where one call follows
+another, the leader therefore stops reading and lends that to the callers: each sends its call, waits for the
+connection itself and takes its own answer. All that is not simply that answer goes to the leader, which reads again
+from then on: nothing is acted on here, no handler runs in a caller's task.
+
+A caller that has its answer leaves the connection unread, for the next call comes at once. The leader looks every
+`TICK` whether that is so, and otherwise reads on; so what the other side says by itself waits for two of them at most,
+and only behind calls that came close together. Who opens anything else, or a second call, has the leader read at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from protocol.peer.pending import PendingCall
+from protocol.peer.writer import PeerTooSlow
+from protocol.transport import TransportError
+from protocol.wire.errors import ErrorInfo
+from protocol.wire.events import Event, ResultReceived
+
+if TYPE_CHECKING:
+    from protocol.peer.peer import Peer
+
+STREAK = 16
+"""Calls, one after the other, after which reading is lent."""
+CLOSE = 0.05
+"""Seconds in which these must have come."""
+TICK = 0.005
+"""Seconds between two looks of the leader whether it must read again."""
+DISTURBED = 16 * STREAK
+"""So many calls more come before reading is lent again, once something else than answers has come."""
+
+
+class Reading:
+    """Who reads one connection.
+
+    Args:
+        peer: the connection.
+        events: what was received and is for the leader to act on.
+
+    Attributes:
+        lent: the leader does not read.
+        busy: a caller reads in its place.
+    """
+
+    def __init__(self, peer: Peer, events: deque[Event]) -> None:
+        self._peer = peer
+        self._events = events
+        self._since = -math.inf
+        self._alone = 0  # calls that were made while no other was open, since `_since`
+        self._turns = 0  # of callers
+        self._leader: trio.lowlevel.Task | None = None  # while it does not read
+        self._timed = False  # and looks every tick
+        self.lent = False
+        self.busy = False
+
+    # The leader's side
+
+    def is_due(self) -> bool:
+        """Whether calls come one after another, and close together: then `lend`."""
+        if self._alone < STREAK:
+            return False
+        now = trio.current_time()
+        close = now - self._since < CLOSE
+        self._since = now
+        self._alone = 0
+        return close
+
+    async def lend(self) -> None:
+        """Let callers read, until something else has come or no call any more."""
+        self.lent = True
+        try:
+            while self.lent:
+                turns = self._turns
+                with trio.move_on_after(TICK) as scope:
+                    self._timed = True
+                    await self._park()
+                if scope.cancelled_caught and self.busy:
+                    self._timed = False
+                    await self._park()
+                elif self._turns == turns:
+                    return
+        finally:
+            self.lent = False
+            self._alone = min(self._alone, 0)
+
+    async def _park(self) -> None:
+        self._leader = trio.lowlevel.current_task()
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._leader = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def take_back(self) -> None:
+        """Have the leader read again, as soon as no caller does."""
+        if not self.busy:
+            self.lent = False
+            self._wake_leader()
+
+    def _wake_leader(self) -> None:
+        if self._leader is not None:
+            trio.lowlevel.reschedule(self._leader)
+            self._leader = None
+
+    # The callers' side
+
+    def note_call(self, reads: bool) -> None:
+        """A call was opened.
+
+        Args:
+            reads: it is the only one, and its caller reads where that is lent.
+        """
+        if reads:
+            self._alone += 1
+            return
+        self._alone = min(self._alone, 0)
+        if self.lent:
+            self.take_back()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether whoever waits for an answer has to read for it."""
+        return self.lent and not self.busy
+
+    async def wait(self, pending: PendingCall) -> bytes | ErrorInfo:
+        """Wait for the outcome of a call: read until it is there, or the leader has to act on what came."""
+        self.busy = True
+        self._turns += 1
+        try:
+            while not pending.done and await self._read(pending):
+                pass
+        except (TransportError, PeerTooSlow) as exc:
+            self._peer.fail(exc)
+        finally:
+            self.busy = False
+            if not pending.done or self._peer.connection.streams.opened:
+                self.take_back()
+            elif not self._timed:
+                self._wake_leader()
+        if pending.done and type(pending.outcome) is bytes:
+            return pending.outcome
+        return await pending.wait()
+
+    async def _read(self, pending: PendingCall) -> bool:
+        """Read once; returns whether to go on."""
+        peer = self._peer
+        await peer.transport.wait_readable()
+        if pending.done:  # the connection has ended
+            return False
+        data = peer.transport.receive_nowait()
+        if data is None:
+            return True
+        if not data:  # the end, which the leader will find as well
+            return False
+        events = peer.connection.receive(data, trio.current_time())
+        if len(events) == 1:
+            event = events[0]
+            if type(event) is ResultReceived and event.owner is pending:
+                pending.settle(event.body)
+                peer.batch_done()
+                peer.flush()
+                return False
+        if events:
+            self._alone = -DISTURBED
+            self._events.extend(events)
+            return False
+        peer.flush()
+        return True
+
+    def interrupt(self) -> None:
+        """The connection is over: whoever waits for it, looks again."""
+        if self.busy:
+            self._peer.transport.wake()
