@@ -43,6 +43,8 @@ from appclient.opening import connect as connect_async
 from appclient.state import ConnectionState, StateChange
 from protocol.certs import Joined
 from protocol.interface import Channel, Event, EventSpec, Gap, Interface, Method, make_proxy
+from protocol.peer.calling import NOT_HERE, call_outside
+from protocol.peer.outside import OutsideCaller
 from protocol.settings import Settings
 from protocol.transport import Address, Security
 
@@ -84,6 +86,7 @@ class BlockingClient:
         self._life = life
         self._running = running
         self._client = life.opened.result()
+        self._outside = OutsideCaller(portal.lock, portal.post)
 
     def use(self, cls: Callable[..., InterfaceT]) -> InterfaceT:
         """A proxy of one of the server's interfaces, whose methods are plain functions.
@@ -108,10 +111,22 @@ class BlockingClient:
             Closed: the client was closed.
             TimeoutError: it took longer than `fail_after` allows.
         """
+        self._outside.check_thread()
         try:
             return self._portal.call(function, *args, timeout=_timeout.get())
         except PortalClosed as exc:
             raise self.closed() from exc
+
+    def call_here(self, method: Method, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Make a plain call in this thread alone; `NOT_HERE` where the loop has to make it.
+
+        Raises:
+            TimeoutError: it took longer than `fail_after` allows.
+        """
+        peer = self._client.peer_nowait()
+        if peer is None or not peer.reading.is_free or self._portal.is_elsewhere:
+            return NOT_HERE
+        return call_outside(self._outside, peer, method, args, kwargs, timeout=_timeout.get())
 
     def start(self, function: Callable[..., Any], *args: Any) -> Job[Any]:
         """Run an async function in the client's thread without waiting for it.
@@ -120,6 +135,7 @@ class BlockingClient:
             Closed: the client was closed.
         """
         self._portal.check_thread()
+        self._outside.check_thread()
         try:
             return self._portal.start(function, *args)
         except PortalClosed as exc:
@@ -328,6 +344,10 @@ class _BlockingCaller:
                 return BlockingStream(self._client, function(*args, **kwargs))
             case Channel.BYTES:
                 return BlockingBlob(self._client, function(*args, **kwargs))
+        if method.takes is Channel.NONE:
+            result = self._client.call_here(method, args, kwargs)
+            if result is not NOT_HERE:
+                return result
         return self._client.run(partial(function, *args, **kwargs))
 
     def subscribe(self, event: EventSpec, **options: Any) -> Any:

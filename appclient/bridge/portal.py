@@ -37,6 +37,7 @@ class Portal:
         self._nursery: trio.Nursery | None = None
         self._jobs: set[Future[Any]] = set()
         self._process = os.getpid()
+        self._running = _Running()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -52,7 +53,7 @@ class Portal:
         self.close()
 
     def _run(self) -> None:
-        trio.run(self._main)
+        trio.run(self._main, instruments=[self._running])
 
     async def _main(self) -> None:
         try:
@@ -87,6 +88,11 @@ class Portal:
             if not job.result.done():  # Ctrl+C while waiting
                 job.cancel()
             raise
+
+    @property
+    def lock(self) -> threading.Lock:
+        """Held by the loop whenever it runs tasks: who holds it may look at what belongs to the loop."""
+        return self._running.lock
 
     @property
     def is_elsewhere(self) -> bool:
@@ -178,6 +184,25 @@ class Portal:
             job.result.set_exception(TimeoutError(f"it took longer than {timeout:g} s"))
         else:
             job.result.set_exception(PortalClosed("the call was cancelled"))
+
+
+class _Running(trio.abc.Instrument):
+    """Holds a lock while a loop runs tasks, and leaves it to others while the loop waits."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def before_run(self) -> None:
+        self.lock.acquire()
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.lock.release()
+
+    def after_io_wait(self, timeout: float) -> None:
+        self.lock.acquire()
+
+    def after_run(self) -> None:
+        self.lock.release()
 
 
 class Job(Generic[T]):

@@ -21,6 +21,7 @@ from protocol.peer.errors import CallTooLarge
 from protocol.peer.incoming import Incoming
 from protocol.peer.items import ReceivedStream, iterate_in_thread, send_items
 from protocol.peer.leaving import is_invitation
+from protocol.peer.outside import OutsideCaller
 from protocol.peer.peer import Peer
 from protocol.peer.pending import PendingCall
 from protocol.peer.subscriptions import EventQueue, RemoteSubscription
@@ -116,6 +117,34 @@ async def call_on(peer: Peer, method: Method, body: list[Any], connections: Conn
         raise
     if isinstance(outcome, ErrorInfo) and outcome.code == codes.DRAINING and is_invitation(peer.goaway):
         return await call_on(await connections.wait_peer(method), method, body, connections)
+    return _decode(peer, method, outcome)
+
+
+NOT_HERE = object()
+"""What `call_outside` gives where the loop has to make a call."""
+
+
+def call_outside(
+    caller: OutsideCaller,
+    peer: Peer,
+    method: Method,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    timeout: float | None,
+) -> Any:
+    """Make a plain call in a thread outside of the loop.
+
+    Raises:
+        TimeoutError: it took longer than `timeout` seconds.
+    """
+    body, _ = method.encode_arguments(args, kwargs)
+    try:
+        outcome = caller.call(peer, method.qualified, pack(body), timeout)
+    except (MessageTooLarge, CodecError) as exc:
+        raise _unsendable(exc, method.qualified, "args", Executed.NO) from exc
+    if outcome is None or (isinstance(outcome, ErrorInfo) and outcome.code == codes.DRAINING):
+        return NOT_HERE
     return _decode(peer, method, outcome)
 
 

@@ -24,7 +24,7 @@ from protocol.peer.errors import ConnectionLost, Draining
 from protocol.peer.heartbeat import Heartbeat
 from protocol.peer.incoming import Incoming
 from protocol.peer.leaving import untaken_info
-from protocol.peer.pending import PendingCall
+from protocol.peer.pending import Extra, PendingCall
 from protocol.peer.service import Service
 from protocol.peer.statistics import PeerStatistics
 from protocol.peer.writer import PeerTooSlow, Writer
@@ -55,8 +55,6 @@ from protocol.wire.events import (
 
 logger = logging.getLogger("appserver.connections")
 
-Extra = dict[str, object]
-
 
 class Peer:
     """The other side of one connection.
@@ -75,6 +73,7 @@ class Peer:
         goaway: the other side's announcement that it will end the connection, or None.
         credit: where senders wait for room at the other side.
         reading: who reads.
+        slots: where callers wait beyond the other side's limit of open calls.
     """
 
     def __init__(
@@ -103,12 +102,13 @@ class Peer:
             on_room=self._resume_calls,
         )
         self.flush = self._writer.flush
+        self.flush_outside = self._writer.flush_outside
         self.wake = self._writer.wake
         self.credit = CreditWaits(connection, self.wake, lambda: ConnectionLost(self._lost(Executed.MAYBE)))
         self._dispatcher = Dispatcher(self, limiter)
         self.reading = self._dispatcher.reading
         self._heartbeat = Heartbeat(self)
-        self._slots = trio.lowlevel.ParkingLot()  # callers beyond the other side's limit of open calls
+        self.slots = trio.lowlevel.ParkingLot()
         self._answered = trio.Event()
         self._idle = trio.Event()
         self._scope = trio.CancelScope()
@@ -208,7 +208,7 @@ class Peer:
     def _resume_calls(self) -> None:
         self._dispatcher.resume_calls()
         self.credit.written()
-        if self._slots:
+        if self.slots:
             self.batch_done()
 
     # What the dispatcher reports
@@ -282,7 +282,7 @@ class Peer:
         self.goaway = goaway
         for owner in untaken:
             owner.settle(untaken_info(goaway))
-        self._slots.unpark_all()
+        self.slots.unpark_all()
         if self.on_goaway is not None:
             self.on_goaway(goaway)
 
@@ -314,7 +314,7 @@ class Peer:
         self._dispatcher.incoming.fail_all(self._lost(Executed.MAYBE))
         self.credit.give_up()
         self.reading.interrupt()
-        self._slots.unpark_all()
+        self.slots.unpark_all()
         self._idle.set()
         self._answered.set()
         self._heartbeat.answered()
@@ -371,7 +371,7 @@ class Peer:
         """Wait until the other side takes another call, and has taken most of what was sent before."""
         while not self.takes_calls and not self.ended and self.goaway is None:
             try:
-                await self._slots.park()
+                await self.slots.park()
             except trio.Cancelled:
                 self.batch_done()  # the slot that this one was woken for is another's
                 raise
@@ -386,8 +386,8 @@ class Peer:
     def batch_done(self) -> None:
         """What was received at once has been acted on: slots may be free, calls may all be answered."""
         opened = len(self.connection.streams.opened)
-        if self._slots and self.has_room:
-            self._slots.unpark(count=max(0, self.connection.peer_limits.open_calls - opened))
+        if self.slots and self.has_room:
+            self.slots.unpark(count=max(0, self.connection.peer_limits.open_calls - opened))
         if self.goaway is not None:
             self._answered.set()
         if self.connection.draining:

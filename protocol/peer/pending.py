@@ -7,6 +7,9 @@ import trio
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo
 
+Extra = dict[str, object]
+"""The optional map of a CALL."""
+
 SAME_DEADLINE = 1.0
 """Seconds by which two sides may notice one deadline apart; a handler may also have set a nearer one itself."""
 

@@ -13,6 +13,7 @@ and only behind calls that came close together. Who opens anything else, or a se
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class Reading:
 
     Attributes:
         lent: the leader does not read.
-        busy: a caller reads in its place.
+        reader: the call whose caller reads in its place, or None.
     """
 
     def __init__(self, peer: Peer, events: deque[Event]) -> None:
@@ -57,8 +58,9 @@ class Reading:
         self._turns = 0  # of callers
         self._leader: trio.lowlevel.Task | None = None  # while it does not read
         self._timed = False  # and looks every tick
+        self._offset = 0.0
         self.lent = False
-        self.busy = False
+        self.reader: PendingCall | None = None
 
     # The leader's side
 
@@ -75,17 +77,19 @@ class Reading:
     async def lend(self) -> None:
         """Let callers read, until something else has come or no call any more."""
         self.lent = True
+        self._offset = trio.current_time() - time.perf_counter()
         try:
             while self.lent:
                 turns = self._turns
                 with trio.move_on_after(TICK) as scope:
                     self._timed = True
                     await self._park()
-                if scope.cancelled_caught and self.busy:
-                    self._timed = False
-                    await self._park()
-                elif self._turns == turns:
+                if not scope.cancelled_caught or self._turns != turns:
+                    continue
+                if self.reader is None:
                     return
+                self._timed = False  # whoever reads takes long, and tells when he is done
+                await self._park()
         finally:
             self.lent = False
             self._alone = min(self._alone, 0)
@@ -99,13 +103,8 @@ class Reading:
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    def take_back(self) -> None:
-        """Have the leader read again, as soon as no caller does."""
-        if not self.busy:
-            self.lent = False
-            self._wake_leader()
-
-    def _wake_leader(self) -> None:
+    def wake_leader(self) -> None:
+        """Have the leader look who reads."""
         if self._leader is not None:
             trio.lowlevel.reschedule(self._leader)
             self._leader = None
@@ -122,60 +121,80 @@ class Reading:
             self._alone += 1
             return
         self._alone = min(self._alone, 0)
-        if self.lent:
-            self.take_back()
+        if self.is_free:
+            self.lent = False
+            self.wake_leader()
 
     @property
     def is_free(self) -> bool:
         """Whether whoever waits for an answer has to read for it."""
-        return self.lent and not self.busy
+        return self.lent and self.reader is None
 
     async def wait(self, pending: PendingCall) -> bytes | ErrorInfo:
         """Wait for the outcome of a call: read until it is there, or the leader has to act on what came."""
-        self.busy = True
-        self._turns += 1
+        peer = self._peer
+        self.begin_turn(pending)
         try:
-            while not pending.done and await self._read(pending):
-                pass
+            over = pending.done
+            while not over:
+                await peer.transport.wait_readable()
+                over = pending.done or self.take(pending, trio.current_time())
+                peer.flush()
+            peer.batch_done()
         except (TransportError, PeerTooSlow) as exc:
-            self._peer.fail(exc)
+            peer.fail(exc)
         finally:
-            self.busy = False
-            if not pending.done or self._peer.connection.streams.opened:
-                self.take_back()
-            elif not self._timed:
-                self._wake_leader()
+            if self.end_turn(pending):
+                self.wake_leader()
         if pending.done and type(pending.outcome) is bytes:
             return pending.outcome
         return await pending.wait()
 
-    async def _read(self, pending: PendingCall) -> bool:
-        """Read once; returns whether to go on."""
-        peer = self._peer
-        await peer.transport.wait_readable()
-        if pending.done:  # the connection has ended
-            return False
-        data = peer.transport.receive_nowait()
-        if data is None:
-            return True
-        if not data:  # the end, which the leader will find as well
-            return False
-        events = peer.connection.receive(data, trio.current_time())
-        if len(events) == 1:
-            event = events[0]
-            if type(event) is ResultReceived and event.owner is pending:
-                pending.settle(event.body)
-                peer.batch_done()
-                peer.flush()
-                return False
-        if events:
-            self._alone = -DISTURBED
-            self._events.extend(events)
-            return False
-        peer.flush()
+    def begin_turn(self, pending: PendingCall) -> None:
+        """The caller of a call reads from now on."""
+        self.reader = pending
+        self._turns += 1
+
+    def end_turn(self, pending: PendingCall) -> bool:
+        """It does not any more; returns whether the leader must be woken."""
+        self.reader = None
+        if pending.done and not self._peer.connection.streams.opened:
+            return not self._timed
+        self.lent = False
         return True
+
+    def take(self, pending: PendingCall, now: float) -> bool:
+        """Take what has arrived, for a call's outcome.
+
+        Args:
+            pending: the call.
+            now: the time, on the connection's clock.
+
+        Returns:
+            Whether that was all there is to read here: the outcome is there, or the leader has to go on.
+
+        Raises:
+            TransportError: the connection is broken.
+        """
+        receive = self._peer.transport.receive_nowait
+        while data := receive():
+            events = self._peer.connection.receive(data, now)
+            if len(events) == 1:
+                event = events[0]
+                if type(event) is ResultReceived and event.owner is pending:
+                    pending.settle(event.body)
+                    return True
+            if events:
+                self._alone = -DISTURBED
+                self._events.extend(events)
+                return True
+        return data is not None  # the end, which the leader finds as well
+
+    def now(self) -> float:
+        """The time on the connection's clock, in any thread."""
+        return time.perf_counter() + self._offset
 
     def interrupt(self) -> None:
         """The connection is over: whoever waits for it, looks again."""
-        if self.busy:
+        if self.reader is not None:
             self._peer.transport.wake()

@@ -101,6 +101,24 @@ class Writer:
                 self.wake()
                 return
 
+    def flush_outside(self) -> bool:
+        """Write what waits, in a thread that keeps the loop from running.
+
+        Returns:
+            Whether all has left; otherwise the writing task has to be woken.
+
+        Raises:
+            TransportError: the connection is broken.
+        """
+        if not self._outbox.scheduler.size and not self._rest:
+            return True
+        if self._blocked or self._rest:
+            return False
+        data = self._pull()
+        sent = self._send(data) if data else 0
+        self._rest = memoryview(data)[sent:] if sent < len(data) else b""
+        return not self._rest and not self._outbox.scheduler.size
+
     def _check_pending(self) -> None:
         """Give up a peer that lets much wait and takes none of it; one on a slow link is left its time."""
         pending = self._connection.pending

@@ -126,6 +126,10 @@ class Transport(abc.ABC):
             trio.BusyResourceError: another task waits already.
         """
 
+    def fileno(self) -> int:
+        """The descriptor of its socket, for threads that wait themselves; -1 where there is none (any more)."""
+        return -1
+
     @abc.abstractmethod
     def wake(self) -> None:
         """Have the tasks that wait look again: they come back too early. Nothing else happens."""

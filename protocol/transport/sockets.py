@@ -109,6 +109,10 @@ class SocketTransport(Transport):
         except trio.ClosedResourceError:
             self._check_open()
 
+    def fileno(self) -> int:
+        """See `Transport.fileno`."""
+        return self._sock.fileno()
+
     def wake(self) -> None:
         """See `Transport.wake`."""
         forget(self._sock)

@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,76 +18,19 @@ import trio
 from appclient import Closed, ConnectionState
 from appclient.bridge import blocking
 from appclient.bridge.portal import Portal
-from appserver import Server, open_server
 from protocol.interface import Blob, Stream
 from protocol.peer import CallError, InternalError
-from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
+from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import TransportError
+from tests.appclient.blocking_rig import SECONDS, Rig, publish, serving, wait_for, within
 from tests.conftest import ErrorLog
-from tests.protocol.peer.desk import Counter, Desk, Line, OutOfStock, Ringer, content, new_desk
-
-SECONDS = 10.0
-
-
-class Rig:
-    """A server in a thread, and what a test needs of it."""
-
-    def __init__(self, portal: Portal, server: Server, counter: Counter) -> None:
-        self.portal = portal
-        self.server = server
-        self.counter = counter
-
-    def connect(self, **options: Any) -> blocking.BlockingClient:
-        """A blocking client of it."""
-        settings = Settings(client_server=ClientServerSettings(encrypt=False))
-        return blocking.connect(f"127.0.0.1:{self.server.port}", settings=settings, **options)
-
-    def kick(self) -> None:
-        """Cut all connections."""
-
-        async def abort() -> None:
-            for session in self.server.sessions:
-                session.peer.transport.abort()
-                session.peer.end("test")
-
-        self.portal.call(abort)
+from tests.protocol.peer.desk import Desk, Line, OutOfStock, Ringer, content
 
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    application, counter = new_desk()
-    settings = Settings(
-        client_server=ClientServerSettings(encrypt=False, host="127.0.0.1", port=0),
-        timeouts=TimeoutSettings(drain=0.0),
-    )
-    started: Future[Server] = Future()
-    stop = threading.Event()
-
-    async def serve() -> None:
-        async with open_server(application, settings=settings) as server:
-            started.set_result(server)
-            while not stop.is_set():  # noqa: ASYNC110
-                await trio.sleep(0.01)
-
-    with Portal("server") as portal:
-        job = portal.start(serve)
-        yield Rig(portal, started.result(SECONDS), counter)
-        stop.set()
-        job.result.result(SECONDS)
-
-
-def within(function: Callable[[], Any], seconds: float = SECONDS) -> Any:
-    """Run a function in a thread; fail where it does not come back."""
-    result: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(function())
-        except BaseException as exc:
-            result.set_exception(exc)
-
-    threading.Thread(target=run, daemon=True).start()
-    return result.result(seconds)
+    with serving() as rig:
+        yield rig
 
 
 def test_every_kind_of_method_is_a_plain_function(rig: Rig, tmp_path: Path) -> None:
@@ -116,11 +58,6 @@ def test_every_kind_of_method_is_a_plain_function(rig: Rig, tmp_path: Path) -> N
         assert client.ping() < SECONDS
         assert set(client.describe()) == {"Desk"}
         assert client.statistics().calls == 0
-
-
-async def publish(rig: Rig, number: int) -> None:
-    """Publish an event, on the server's loop."""
-    rig.counter.queued.publish(number)
 
 
 def test_errors_arrive_as_themselves(rig: Rig) -> None:
@@ -172,14 +109,6 @@ def test_leaving_a_stream_early_ends_it(rig: Rig) -> None:
                 break
         gc.collect()
         wait_for(lambda: client.statistics().calls == 0)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_fail_after_bounds_each_call_and_stops_the_server_too(rig: Rig) -> None:

@@ -77,7 +77,7 @@ async def test_what_comes_while_a_caller_reads_comes_at_once(autojump_clock: Clo
         peer = await lend(rig)
         nursery.start_soon(rig.desk.run, "wait")
         await trio.testing.wait_all_tasks_blocked()
-        assert peer.reading.busy
+        assert peer.reading.reader is not None
         began = trio.current_time()
         rig.counter.queued.publish(7)
         assert await anext(aiter(numbers)) == 7
@@ -120,7 +120,7 @@ async def test_other_callers_are_answered_while_one_reads(autojump_clock: Clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call)
             await trio.testing.wait_all_tasks_blocked()
-            assert peer.reading.busy
+            assert peer.reading.reader is not None
             for number in range(3):
                 assert await rig.desk.echo(number) == number
             assert await rig.desk.total(Stream(range(100))) == sum(range(100))
@@ -202,6 +202,20 @@ async def test_a_silent_server_is_noticed_while_a_caller_reads(autojump_clock: C
             await rig.desk.run("wait")
 
 
+async def test_the_servers_pings_are_answered_while_a_caller_reads(autojump_clock: Clock) -> None:
+    async def wait() -> int:
+        await trio.sleep(20)
+        return 5
+
+    patient = Settings(timeouts=TimeoutSettings(ping=1000.0))
+    hasty = Settings(timeouts=TimeoutSettings(ping=1.0))
+    async with open_rig(settings=hasty, client_settings=patient) as rig:
+        rig.counter.plans["wait"] = wait
+        peer = await lend(rig)
+        assert await rig.desk.run("wait") == 5
+        assert not peer.ended
+
+
 async def test_closing_the_client_fails_the_call_that_reads_at_once(autojump_clock: Clock) -> None:
     failures: list[CallError] = []
     async with open_rig() as rig:
@@ -220,7 +234,7 @@ async def test_closing_the_client_fails_the_call_that_reads_at_once(autojump_clo
             began = trio.current_time()
             rig.client.close()
         assert trio.current_time() == began
-        assert not peer.reading.busy
+        assert peer.reading.reader is None
     assert len(failures) == 1
 
 
@@ -262,7 +276,7 @@ async def test_a_call_that_reads_fails_at_once_though_a_handler_is_stuck(patient
             peer = await lend(rig)
             nursery.start_soon(call)
             await trio.sleep(0.1)
-            assert peer.reading.busy
+            assert peer.reading.reader is not None
             peer.end("for this test")
             with trio.fail_after(0.1):
                 await failed.wait()

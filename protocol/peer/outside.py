@@ -1,0 +1,217 @@
+"""Calls that a thread outside of the loop makes by itself: it sends, reads and has its answer, and wakes nobody.
+
+Theory of operation. Waking the loop's thread, and being woken by it, costs several times what a call does otherwise.
+Where the leader has lent its reading (`protocol.peer.reading`), nobody else has anything to do with a call; the thread
+may do it all, provided that the loop does nothing meanwhile. That is what the lock is for: the loop holds it
+whenever it runs tasks, and so do threads while they touch a connection; nobody does who waits. In a thread nothing
+of trio may be called: what concerns tasks is posted to the loop.
+
+A thread reads for `PATIENCE` at most, then the leader goes on: so a call that takes long costs the loop no looks.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from protocol.peer.peer import Peer
+from protocol.peer.pending import SAME_DEADLINE, PendingCall
+from protocol.transport import TransportError
+from protocol.wire import codes
+from protocol.wire.errors import ErrorInfo
+
+PATIENCE = 0.02
+"""Seconds that a thread waits for the connection itself. The loss of it is noticed as late, at most."""
+INTERRUPTED = "a call was interrupted while it was being sent or received"
+
+
+class ThreadCall(PendingCall):
+    """A call whose outcome a thread waits for."""
+
+    __slots__ = ("_settled",)
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method)
+        self._settled = threading.Lock()
+        self._settled.acquire()
+
+    def settle(self, outcome: bytes | ErrorInfo) -> None:
+        """Take the outcome and wake who waits."""
+        self.outcome = outcome
+        self.done = True
+        self._settled.release()
+
+    def wait_in_thread(self, ends: float | None) -> None:
+        """Wait for the outcome; raises TimeoutError when `time.monotonic` has reached `ends`."""
+        seconds = -1 if ends is None else max(0.0, ends - time.monotonic())
+        if not self.done and not self._settled.acquire(timeout=seconds):
+            raise TimeoutError
+
+
+class OutsideCaller:
+    """Makes calls in threads outside of one loop.
+
+    Args:
+        lock: the loop holds it while it runs tasks.
+        post: has a function called in the loop soon.
+    """
+
+    def __init__(self, lock: threading.Lock, post: Callable[..., object]) -> None:
+        self._lock = lock
+        self._post = post
+        self._inside: int | None = None  # the thread that has the lock here
+
+    def check_thread(self) -> None:
+        """Raise where waiting for the loop would wait for this very thread, which has the lock.
+
+        That is so in a signal handler, or a finalizer that the garbage collector calls, that runs in the midst of
+        a call of the same thread.
+        """
+        if self._inside == threading.get_ident():
+            raise RuntimeError("a call of this thread is being sent or received: make this one after it")
+
+    def call(self, peer: Peer, method: str, body: bytes, timeout: float | None) -> bytes | ErrorInfo | None:
+        """Make a call and wait for its outcome.
+
+        Args:
+            peer: the connection.
+            method: qualified name.
+            body: packed arguments.
+            timeout: seconds that it may take.
+
+        Returns:
+            The outcome; None where it cannot be made here now: nothing was sent then.
+
+        Raises:
+            TimeoutError: it took longer.
+            MessageTooLarge: the other side takes no arguments of this size.
+        """
+        if not peer.reading.is_free or self._lock.locked():
+            return None
+        pending = ThreadCall(method)
+        ends = None if timeout is None else time.monotonic() + timeout
+        stream = self._step(peer, self._open, pending, body, timeout)
+        if not stream:
+            return None
+        try:
+            self._wait(peer, pending, ends)
+            if ends is not None and _is_same_deadline(pending.outcome, ends):
+                raise TimeoutError
+        except TimeoutError:
+            self._post(_give_up, peer, pending, stream)
+            raise TimeoutError(f"it took longer than {timeout:g} s") from None
+        except BaseException:  # Ctrl+C
+            self._post(_give_up, peer, pending, stream)
+            raise
+        return pending.outcome
+
+    def _step(self, peer: Peer, step: Callable[..., int], *args: object) -> int:
+        """Touch a connection while the loop does not.
+
+        Ctrl+C may come in the midst, and nobody knows then what has been done: that ends the connection.
+        """
+        with self._lock:
+            whole = False
+            self._inside = threading.get_ident()
+            try:
+                result = step(peer, *args)
+                whole = True
+            except Exception:
+                whole = True
+                raise
+            finally:
+                self._inside = None
+                if not whole:
+                    self._post(peer.end, INTERRUPTED)
+        return result
+
+    def _open(self, peer: Peer, pending: ThreadCall, body: bytes, timeout: float | None) -> int:
+        """Send the call; returns its stream, 0 where that cannot be done now."""
+        if not peer.reading.is_free or not _is_quiet(peer):
+            return 0
+        stream = peer.connection.open_call(pending, pending.method, body, deadline=timeout)
+        peer.reading.begin_turn(pending)
+        self._flush(peer)
+        return stream
+
+    def _wait(self, peer: Peer, pending: ThreadCall, ends: float | None) -> None:
+        """Read until the outcome is there, for a while; then wait until the leader has read it."""
+        until = time.monotonic() + PATIENCE
+        if ends is not None and ends < until:
+            until = ends
+        seconds = PATIENCE
+        while True:
+            wait_readable(peer.transport.fileno(), seconds)
+            seconds = until - time.monotonic()
+            if self._step(peer, self._take, pending, seconds <= 0):
+                break
+        if not pending.done:
+            pending.wait_in_thread(ends)
+
+    def _take(self, peer: Peer, pending: ThreadCall, last: bool) -> bool:
+        """Take what has arrived; returns whether this thread has read enough, as it has at its `last` try."""
+        reading = peer.reading
+        over = True
+        try:
+            over = pending.done or reading.take(pending, reading.now()) or last
+        except TransportError as exc:
+            self._post(peer.fail, exc)
+        self._flush(peer)
+        if over:
+            if reading.end_turn(pending):
+                self._post(reading.wake_leader)
+            if not _is_quiet(peer):
+                self._post(peer.batch_done)
+        return over
+
+    def _flush(self, peer: Peer) -> None:
+        try:
+            if not peer.flush_outside():
+                self._post(peer.wake)
+        except TransportError as exc:
+            self._post(peer.fail, exc)
+
+
+def _give_up(peer: Peer, pending: ThreadCall, stream: int) -> None:
+    """Nobody waits for a call any more. Runs in the loop."""
+    reading = peer.reading
+    if reading.reader is pending:
+        reading.end_turn(pending)
+        reading.wake_leader()
+    if not pending.done:
+        peer.abandon(stream)
+
+
+def _is_quiet(peer: Peer) -> bool:
+    """Whether nobody has anything to do with a connection but who calls next."""
+    connection = peer.connection
+    leaving = peer.ended or peer.goaway is not None or connection.draining
+    return not leaving and not peer.slots and not connection.streams.opened and peer.takes_calls
+
+
+def _is_same_deadline(outcome: bytes | ErrorInfo, ends: float) -> bool:
+    """Whether the other side noticed the caller's own deadline, earlier than the caller."""
+    if not isinstance(outcome, ErrorInfo) or outcome.code != codes.DEADLINE_EXCEEDED:
+        return False
+    return ends - time.monotonic() < SAME_DEADLINE
+
+
+def _poll(descriptor: int, seconds: float) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(max(0.0, seconds) * 1000)
+
+
+def _select(descriptor: int, seconds: float) -> None:
+    try:
+        select.select([descriptor], [], [], max(0.0, seconds))
+    except (OSError, ValueError):  # the loop has closed it meanwhile
+        return
+
+
+wait_readable: Callable[[int, float], Any] = _select if sys.platform == "win32" else _poll
+"""Wait in a thread until a socket may have something to read; it may also come back too early."""

@@ -1,0 +1,336 @@
+"""Calls that the blocking client makes in the calling thread alone, without its loop: every way they may go."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from appclient import Closed, ConnectionState
+from appclient.bridge.blocking import BlockingClient
+from appclient.bridge.portal import Portal
+from appserver import current_call
+from protocol.certs import ensure_server_identity
+from protocol.interface import InvalidValue
+from protocol.peer import CallError, CallTooLarge, ConnectionLost, Peer, outside, reading
+from protocol.wire.errors import Executed
+from tests.appclient.blocking_rig import SECONDS, Rig, publish, serving, wait_for, within
+from tests.protocol.peer.desk import Bell, Desk, Line, OutOfStock, Ringer
+
+
+@pytest.fixture(autouse=True)
+def patient_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no busy machine decide who reads: calls are close together, and the leader does not look."""
+    monkeypatch.setattr(reading, "CLOSE", 1000.0)
+    monkeypatch.setattr(reading, "TICK", 1000.0)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with serving() as rig:
+        yield rig
+
+
+def peer_of(client: BlockingClient) -> Peer:
+    """The client's connection."""
+    peer = client._client.peer_nowait()
+    assert peer is not None
+    return peer
+
+
+def lend(client: BlockingClient) -> Any:
+    """A proxy, once the calling thread reads by itself and the loop has nothing to do."""
+    desk: Any = client.use(Desk)
+    for number in range(3 * reading.STREAK):
+        assert desk.echo(number) == number
+    assert peer_of(client).reading.lent
+    wait_for(lambda: not client._portal.lock.locked())
+    return desk
+
+
+def is_handling(rig: Rig) -> bool:
+    """Whether a handler of the only client runs."""
+    (session,) = rig.server.sessions
+    return bool(session.peer.connection.streams.taken)
+
+
+def forbid_loop(client: BlockingClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where the loop is asked for anything."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the loop was asked")
+
+    monkeypatch.setattr(client._portal, "start", refuse)
+    monkeypatch.setattr(client._portal, "_token", None)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("threads")
+    ensure_server_identity(folder / "Resources", names=["127.0.0.1"])
+    (folder / "client").mkdir()
+    authority = folder / "Resources" / "authority" / "ca.pem"
+    (folder / "client" / "ca.pem").write_bytes(authority.read_bytes())
+    return folder
+
+
+def only(version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all connections agree on one version."""
+    wrap = ssl.SSLContext.wrap_socket
+
+    def wrap_socket(self: ssl.SSLContext, *args: Any, **options: Any) -> ssl.SSLSocket:
+        self.minimum_version = self.maximum_version = version
+        return wrap(self, *args, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap_socket)
+
+
+@pytest.mark.parametrize("version", [None, "TLSv1_2", "TLSv1_3"])
+def test_a_call_after_calls_needs_no_loop(
+    version: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if version is not None:
+        only(ssl.TLSVersion[version], monkeypatch)
+    with serving(folder if version is not None else None) as rig, rig.connect() as client:
+        desk = lend(client)
+        if version is not None:
+            assert client.security is not None
+            assert client.security.version == version.replace("_", ".")
+        with monkeypatch.context() as patch:
+            forbid_loop(client, patch)
+            for number in range(300):
+                assert desk.echo(number) == number
+            assert desk.swap(Line(1, "a"), loud=True) == Line(-1, "A")
+            text = "long" * 20_000
+            assert desk.say(text) == text
+        assert desk.say(50 * text) == 50 * text
+        assert desk.echo(1) == 1
+        assert client.statistics().calls == 0
+
+
+def test_what_is_wrong_with_a_call_is_said_in_the_same_words(rig: Rig) -> None:
+    async def fail() -> int:
+        raise OutOfStock(3)
+
+    rig.counter.plans["fail"] = fail
+    with rig.connect() as client:
+        desk = lend(client)
+        with pytest.raises(TypeError, match=r"Desk\.echo"):
+            desk.echo(1, 2)
+        with pytest.raises(InvalidValue, match=r"args\.number"):
+            desk.echo("one")
+        with pytest.raises(CallTooLarge) as caught:
+            desk.say("x" * (64 << 20))
+        assert caught.value.executed is Executed.NO
+        with pytest.raises(OutOfStock):
+            desk.run("fail")
+        assert desk.echo(2) == 2
+
+
+def test_a_call_that_takes_longer_than_allowed_is_cancelled(rig: Rig) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
+    for seconds in (0.001, 0.1):  # shorter and longer than a thread reads
+        with rig.connect() as client:
+            desk = lend(client)
+            with client.fail_after(seconds), pytest.raises(TimeoutError, match=f"{seconds:g} s"):
+                desk.run("wait")
+            assert desk.echo(1) == 1
+            wait_for(lambda: client.statistics().calls == 0)
+    wait_for(lambda: len(rig.counter.ended) == sum(name == "wait" for name in rig.counter.ended))
+
+
+def test_a_thread_leaves_reading_to_the_loop_after_a_while(rig: Rig) -> None:
+    async def slowly() -> int:
+        await trio.sleep(5 * outside.PATIENCE)
+        return 5
+
+    rig.counter.plans["slowly"] = slowly
+    with rig.connect() as client:
+        desk = lend(client)
+        assert desk.run("slowly") == 5
+        wait_for(lambda: not peer_of(client).reading.lent)
+        assert desk.echo(1) == 1
+
+
+def test_ctrl_c_while_a_thread_reads_cancels_the_call(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
+
+    def interrupted(descriptor: int, seconds: float) -> None:
+        wait_for(lambda: is_handling(rig))
+        raise KeyboardInterrupt
+
+    with rig.connect() as client:
+        desk = lend(client)
+        peer = peer_of(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(outside, "wait_readable", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                desk.run("wait")
+        wait_for(lambda: rig.counter.ended == ["wait"])
+        assert desk.echo(1) == 1
+        assert peer_of(client) is peer
+
+
+@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
+def test_ctrl_c_in_the_midst_of_a_step_ends_the_connection(
+    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(reading.Reading, step)
+
+    def interrupted(*args: object) -> object:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return original(*args)
+
+    with rig.connect() as client:
+        desk = lend(client)
+        peer = peer_of(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(reading.Reading, step, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                desk.echo(1)
+        wait_for(lambda: peer.ended)
+        assert peer.reason == outside.INTERRUPTED
+        assert desk.echo(2) == 2
+
+
+@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
+def test_a_signal_handler_that_calls_in_the_midst_of_a_call_is_told_not_to(
+    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rig.connect() as client:
+        desk = lend(client)
+        original = getattr(reading.Reading, step)
+        said: list[BaseException] = []
+
+        def interrupted(*args: object) -> object:
+            for call in (lambda: desk.echo(1), lambda: list(desk.count(0, 3)), client.ping):
+                try:
+                    call()
+                except RuntimeError as exc:
+                    said.append(exc)
+            return original(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reading.Reading, step, interrupted)
+            assert within(lambda: desk.echo(2)) == 2
+        assert len(said) == 3
+        assert desk.echo(3) == 3
+
+
+def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Begin a call in a thread; what it returns or raises comes into the list."""
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as exc:
+            outcome.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, outcome
+
+
+def test_an_event_that_comes_to_a_thread_is_the_loops(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "PATIENCE", 1000.0)
+    got: list[int] = []
+    release = threading.Event()
+
+    async def wait() -> int:
+        while not release.is_set():  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        return 5
+
+    rig.counter.plans["wait"] = wait
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        client.listen(desk.queued, got.append)
+        lend(client)
+        thread, outcome = in_thread(lambda: desk.run("wait"))
+        wait_for(lambda: peer_of(client).reading.reader is not None)
+        rig.portal.call(publish, rig, 7)
+        wait_for(lambda: got == [7])
+        assert not outcome
+        assert desk.echo(1) == 1
+        release.set()
+        thread.join(SECONDS)
+        assert outcome == [5]
+
+
+def test_another_threads_call_is_answered_while_one_reads(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "PATIENCE", 1000.0)
+    rig.counter.plans["wait"] = trio.sleep_forever
+    with rig.connect() as client:
+        desk = lend(client)
+        thread, outcome = in_thread(lambda: desk.run("wait"))
+        wait_for(lambda: peer_of(client).reading.reader is not None)
+        assert within(lambda: desk.echo(1)) == 1
+        assert within(lambda: list(desk.count(0, 100))) == list(range(100))
+        assert not outcome
+    thread.join(SECONDS)
+    assert isinstance(outcome[0], CallError | Closed)
+
+
+def test_a_lost_connection_fails_the_call_of_a_thread(rig: Rig) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
+    with rig.connect() as client:
+        desk = lend(client)
+        thread, outcome = in_thread(lambda: desk.run("wait"))
+        wait_for(lambda: is_handling(rig))
+        rig.kick()
+        thread.join(SECONDS)
+        assert isinstance(outcome[0], ConnectionLost)
+        assert outcome[0].executed is Executed.MAYBE
+        assert desk.echo(1) == 1
+        assert client.state is ConnectionState.CONNECTED
+
+
+def test_closing_the_client_ends_a_thread_that_reads(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
+    client = rig.connect()
+    desk = lend(client)
+    thread, outcome = in_thread(lambda: desk.run("wait"))
+    wait_for(lambda: is_handling(rig))
+    within(client.close)
+    thread.join(SECONDS)
+    assert isinstance(outcome[0], CallError | Closed)
+    with pytest.raises(Closed):
+        desk.echo(1)
+
+
+def test_the_server_calls_back_a_thread_that_reads(rig: Rig) -> None:
+    async def back() -> int:
+        return await current_call().use(Bell).ring(4)
+
+    rig.counter.plans["back"] = back
+    with rig.connect(serve=[Ringer()]) as client:
+        desk = lend(client)
+        assert within(lambda: desk.run("back")) == 4
+
+
+def test_many_threads_share_a_connection_that_is_lent(rig: Rig) -> None:
+    with rig.connect() as client, ThreadPoolExecutor(8) as threads:
+        desk = lend(client)
+        assert list(threads.map(desk.echo, range(500))) == list(range(500))
+        for number in range(3 * reading.DISTURBED):
+            assert desk.echo(number) == number
+
+
+def test_the_loop_gives_its_lock_back_when_it_ends() -> None:
+    with Portal("test") as portal:
+        portal.call(trio.sleep, 0)
+        wait_for(lambda: not portal.lock.locked())
+        portal.call(_assert_locked, portal)
+    assert not portal.lock.locked()
+
+
+async def _assert_locked(portal: Portal) -> None:
+    assert portal.lock.locked()
