@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 
 from protocol.wire import receiving
+from protocol.wire.bodies import read_result
 from protocol.wire.codec import new_packer, pack
 from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome
 from protocol.wire.errors import (
@@ -122,7 +123,7 @@ class Connection:
                         owner = self.streams.opened.pop(stream, None)
                         if owner is not None:
                             self.streams.forget(stream)
-                            events.append(ResultReceived(owner, receiving.read_result(payload, self.limits)))
+                            events.append(ResultReceived(owner, read_result(payload, self.limits)))
                         continue
                     if kind == 0x10 and not self.draining:  # CALL
                         call = receiving.take_call(self, stream, payload)

@@ -142,6 +142,10 @@ class FrameReader:
             data = self._start + data
             self._start = b""
         size = len(data)
+        if at == 0 and size >= HEADER_SIZE:  # one whole frame, as mostly
+            length, kind, flags, stream = _unpack_header(data, 0)
+            if length + HEADER_SIZE == size and length <= self.limit:
+                return [Frame(kind, flags, stream, data[HEADER_SIZE:])]
         while size - at >= HEADER_SIZE:
             length, kind, flags, stream = _unpack_header(data, at)
             if length > self.limit:

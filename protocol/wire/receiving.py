@@ -8,12 +8,12 @@ concerns one call is answered on its stream instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from protocol.wire import codes
-from protocol.wire.codec import pack, unpack
+from protocol.wire.bodies import read_call, read_result
+from protocol.wire.codec import pack
 from protocol.wire.envelope import (
-    MAX_UNSIGNED,
     Goaway,
     Hello,
     Refuse,
@@ -21,7 +21,7 @@ from protocol.wire.envelope import (
     decode_error,
     read_fields,
 )
-from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode, RemoteProtocolError
+from protocol.wire.errors import ErrorInfo, Executed, GoawayCode, RemoteProtocolError
 from protocol.wire.event_payload import decode_event
 from protocol.wire.events import (
     BlockedReceived,
@@ -47,7 +47,6 @@ from protocol.wire.events import (
     WelcomeReceived,
 )
 from protocol.wire.framing import HEAD, MORE, Flag, Frame, FrameType
-from protocol.wire.limits import Limits
 from protocol.wire.reassembly import Oversize
 from protocol.wire.roles import Role, State
 
@@ -158,25 +157,7 @@ def take_call(connection: Connection, stream: int, payload: bytes) -> Event | No
     """Take a CALL: report it, or answer it here where it cannot be taken."""
     streams = connection.streams
     streams.check_new(stream, stream in streams.taken or stream in connection.publications)
-    try:
-        fields = unpack(payload, connection.limits)
-    except CodecError as exc:
-        raise RemoteProtocolError(f"CALL: {exc}") from exc
-    deadline: float | None
-    extra: dict[str, Any]
-    match fields:
-        case [str(method), None | int() as milliseconds, bytes(body)]:
-            extra = {}
-        case [str(method), None | int() as milliseconds, bytes(body), dict(extra)]:
-            pass
-        case _:
-            raise RemoteProtocolError("CALL: expected [method, deadline, body] and an optional map")
-    if milliseconds is None:
-        deadline = None
-    elif 0 <= milliseconds <= MAX_UNSIGNED:
-        deadline = milliseconds / 1000
-    else:
-        raise RemoteProtocolError("CALL: the deadline is no unsigned integer of 64 bits")
+    method, deadline, body, extra = read_call(payload, connection.limits)
     if connection.draining:
         _reject(connection, stream, codes.DRAINING, "this side is closing the connection; connect again")
         return None
@@ -190,18 +171,6 @@ def take_call(connection: Connection, stream: int, payload: bytes) -> Event | No
 
 def _call(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     return take_call(connection, stream, payload)
-
-
-def read_result(payload: bytes, limits: Limits) -> bytes:
-    """The body of a RESULT."""
-    try:
-        fields = unpack(payload, limits)
-    except CodecError as exc:
-        raise RemoteProtocolError(f"RESULT: {exc}") from exc
-    match fields:
-        case [bytes(body)] | [bytes(body), dict()]:
-            return body
-    raise RemoteProtocolError("RESULT: expected [body] and an optional map")
 
 
 def _result(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:

@@ -115,6 +115,7 @@ class Scheduler:
             Whole frames. Bulk frames come one at a time, and only when nothing else waits, so that
             what becomes urgent while they are written is next.
         """
+        interactive = self._interactive
         unpositioned = len(self._control)
         taken = self._control + self._urgent
         size = 0
@@ -122,7 +123,11 @@ class Scheduler:
             self._control.clear()
             self._urgent.clear()
             size = sum(map(len, taken))
-        interactive = self._interactive
+        elif len(interactive) == 1 and most and type(interactive[0]) is bytes:  # as mostly
+            frame: bytes = interactive.popleft()  # type: ignore[assignment]
+            self.size -= len(frame)
+            self.position += 1
+            return frame
         while interactive and size < most:
             item = interactive.popleft()
             if type(item) is not bytes:
