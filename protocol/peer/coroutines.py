@@ -16,34 +16,42 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 
-def run_until_done(
-    coroutine: Coroutine[Any, Any, T], context: Context, suspended: Callable[[], None]
-) -> Awaitable[T]:
-    """Run a coroutine to its end in the calling task.
+def begin(coroutine: Coroutine[Any, Any, object], context: Context) -> object:
+    """Run a coroutine up to its first suspension.
 
     Args:
         coroutine: not started yet.
         context: the context variables it runs with; what it sets stays in there.
-        suspended: called once, at the first suspension, before the task gives way.
+
+    Returns:
+        What it yielded, for `finish`.
+
+    Raises:
+        StopIteration: it has ended without suspending, with this value.
+    """
+    try:
+        return context.run(coroutine.send, None)
+    except GeneratorExit as exc:  # the coroutine's own; nobody is closing this one
+        raise RuntimeError("the coroutine raised GeneratorExit") from exc
+
+
+def finish(coroutine: Coroutine[Any, Any, T], context: Context, trap: object) -> Awaitable[T]:
+    """Run a coroutine that has suspended to its end, in the calling task.
+
+    Args:
+        coroutine: as it was begun.
+        context: likewise.
+        trap: what it yielded.
 
     Returns:
         What to await: the coroutine's result.
     """
-    return cast(Awaitable[T], _drive(coroutine, context, suspended))
+    return cast(Awaitable[T], _drive(coroutine, context, trap))
 
 
 @types.coroutine
-def _drive(
-    coroutine: Coroutine[Any, Any, T], context: Context, suspended: Callable[[], None]
-) -> Generator[Any, Any, T]:
+def _drive(coroutine: Coroutine[Any, Any, T], context: Context, trap: object) -> Generator[Any, Any, T]:
     run = context.run
-    try:
-        trap = run(coroutine.send, None)
-    except StopIteration as stop:
-        return cast(T, stop.value)
-    except GeneratorExit as exc:  # the coroutine's own; nobody is closing this one
-        raise RuntimeError("the coroutine raised GeneratorExit") from exc
-    suspended()
     while True:
         try:
             answer = yield trap

@@ -30,7 +30,7 @@ from protocol.interface import Blob, Channel, InvalidValue, Stream
 from protocol.peer import builtins
 from protocol.peer.blobs import ReceivedBlob, send_blob
 from protocol.peer.context import Call, current
-from protocol.peer.coroutines import run_until_done
+from protocol.peer.coroutines import begin, finish
 from protocol.peer.deferred import DeferredCalls
 from protocol.peer.errors import ConnectionLost
 from protocol.peer.incoming import IncomingTable
@@ -270,17 +270,19 @@ class Dispatcher:
         told = Call(call.method, self._peer, stream, worker.scope)
         context.run(current.set, told)
         started = time.monotonic()
-
-        def suspended() -> None:
-            check_stall(started, call.method)
-            self._hand_over(worker, call)
-
         try:
             if handler.is_plain:
                 coroutine = handler.function(*args, **kwargs)
             else:
                 coroutine = self._run_other(handler, call, args, kwargs)
-            result = await run_until_done(coroutine, context, suspended)
+            try:
+                trap = begin(coroutine, context)
+            except StopIteration as stop:  # it has not suspended
+                result = stop.value
+            else:
+                check_stall(started, call.method)
+                self._hand_over(worker, call)
+                result = await finish(coroutine, context, trap)
             if method.gives is Channel.NONE:
                 self._answer(handler, stream, result)
         except BaseException as exc:
