@@ -293,7 +293,9 @@ def unpack(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     depth = limits.depth
     size = len(data)
     try:
-        decode = _unpack_checked if b"\xc4" in data or b"\xc5" in data or b"\xc6" in data else _unpack_plain
+        # As numbers: with bytes on the left, `in` raises and catches a TypeError before it searches.
+        has_bytes = 0xC4 in data or 0xC5 in data or 0xC6 in data
+        decode = _unpack_checked if has_bytes else _unpack_plain
         if size <= depth:
             return decode(data)
         headers = size - len(data.translate(None, _HEADERS))
