@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -28,18 +29,24 @@ class Call:
         self.peer = peer
         self.stream = stream
         self.scope_taken = False
-        self._cancel_scope = cancel_scope
+        self._cancel_scope: trio.CancelScope | None = cancel_scope
+
+    def end(self) -> None:
+        """The handler has ended: what it leaves behind must not cancel the calls that its scope serves next."""
+        self._cancel_scope = None
 
     @property
     def cancel_scope(self) -> trio.CancelScope:
         """Cancelled when the caller cancels or its deadline passes; the handler may cancel it too."""
         self.scope_taken = True
+        if self._cancel_scope is None:
+            self._cancel_scope = trio.CancelScope()
         return self._cancel_scope
 
     @property
     def deadline(self) -> float:
-        """When the caller stops waiting, on trio's clock; infinity where it waits for ever."""
-        return self._cancel_scope.deadline
+        """When the caller stops waiting, on trio's clock; infinity where it waits for ever, or no more."""
+        return math.inf if self._cancel_scope is None else self._cancel_scope.deadline
 
 
 current: ContextVar[Call] = ContextVar("appserver_call")

@@ -6,13 +6,16 @@ a call. When a handler first suspends (`protocol.peer.coroutines`), its task sto
 in reserve or new, goes on reading where it stopped, and the first one sees its handler to the end and then
 joins the reserve.
 
+Where more has come than the call whose handler suspended, several workers go on with it, for those may suspend as well,
+and each would cost a pass of the loop. They take what has come in turn; the last of them that finds nothing reads.
+
 A caller that does not read its answers must not make this side hold them: while much waits to be sent, further
 calls wait unhandled, and are begun one after another as there is room. None waits for another one's handler, which may
 itself be waiting for it. Everything else is still read, so that credit, pings and cancels get through.
 
 Every worker leads inside a cancel scope of its own. While it leads, nothing cancels that scope; once
 a handler has suspended, the scope is that call's alone, and CANCEL or the deadline cancel it. So a call
-that never suspends pays nothing for being cancellable.
+that never suspends pays nothing for being cancellable. A scope to which nothing has happened serves again.
 """
 
 from __future__ import annotations
@@ -28,15 +31,16 @@ import trio
 
 from protocol.interface import Blob, Channel, InvalidValue, Stream
 from protocol.peer import builtins
-from protocol.peer.blobs import ReceivedBlob, send_blob
+from protocol.peer.appetite import Appetite
+from protocol.peer.blobs import ReceivedBlob
 from protocol.peer.context import Call, current
 from protocol.peer.coroutines import begin, finish
 from protocol.peer.deferred import DeferredCalls
 from protocol.peer.errors import ConnectionLost
 from protocol.peer.incoming import IncomingTable
-from protocol.peer.items import ReceivedStream, send_items
+from protocol.peer.items import ReceivedStream
+from protocol.peer.other_handlers import OtherHandlers, wrong_result
 from protocol.peer.reading import Reading
-from protocol.peer.replies import Refusal
 from protocol.peer.service import Handler
 from protocol.peer.stalls import check_stall
 from protocol.peer.worker import Worker
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("appserver.calls")
 
-RESERVE = 8
+RESERVE = 16
 """Idle workers that one connection keeps."""
 READS_IN_A_ROW = 8
 """Reads after which the leader lets other tasks run, should there always be more to read."""
@@ -75,16 +79,16 @@ class Dispatcher:
         self._peer = peer
         self._connection = peer.connection
         self._transport = peer.transport
-        self._limiter = limiter
-        # No connection takes more than a share of the threads: the others' calls would wait behind its.
-        self._share = trio.CapacityLimiter(max(1, int(limiter.total_tokens) // 4))
         self._events: deque[Event] = deque()
         self.reading = Reading(peer, self._events)
         self._running: dict[int, Worker] = {}  # suspended handlers, by stream
         self.incoming = IncomingTable(self._consume)
+        self._others = OtherHandlers(peer, self.incoming, limiter)
         self._deferred = DeferredCalls()
         self._resuming = False
+        self._appetite = Appetite()
         self._reserve: list[Worker] = []
+        self._leaders = 1  # workers that handle what has come; the last of them reads
         self._nursery: trio.Nursery  # while it runs
         self._context = Context()
         self._pack = new_packer()
@@ -192,12 +196,26 @@ class Dispatcher:
             return
         worker.call = call
         self._running[call.stream] = worker
-        if self._reserve:
-            task = self._reserve.pop().task
-            assert task is not None
-            trio.lowlevel.reschedule(task)
-        else:
-            self._nursery.start_soon(self._work)
+        self._leaders -= 1
+        # What has suspended once will again: several begin with what is left, in one pass of the loop.
+        wanted = max(1, min(len(self._events), RESERVE))
+        while self._leaders < wanted:
+            self._leaders += 1
+            if self._reserve:
+                task = self._reserve.pop().task
+                assert task is not None
+                trio.lowlevel.reschedule(task)
+            else:
+                self._nursery.start_soon(self._work)
+
+    async def _lead_again(self, worker: Worker) -> None:
+        """The handler of a suspended call has ended, and nothing has happened to its scope: go on in there."""
+        call = worker.call
+        assert call is not None
+        self._done(call)
+        worker.scope_used = False
+        worker.call = None
+        await self._wait_in_reserve(worker)
 
     async def _lead(self, worker: Worker) -> None:
         """Read and handle, until the connection ends or a handler that suspended has ended."""
@@ -205,6 +223,7 @@ class Dispatcher:
         connection = self._connection
         receive = self._transport.receive_nowait
         peer = self._peer
+        appetite = self._appetite
         reads = 0
         more = True
         while True:
@@ -217,26 +236,38 @@ class Dispatcher:
                         continue
                     await self._handle(worker, event)  # type: ignore[arg-type]
                     if worker.scope_used:
-                        return
+                        if not worker.is_reusable:
+                            return
+                        await self._lead_again(worker)
                 elif kind is ResultReceived:
                     event.owner.settle(event.body)  # type: ignore[union-attr]
                 else:
                     peer.take_event(event)
             if peer.ended:
                 return
+            if self._leaders > 1:  # another one reads
+                self._leaders -= 1
+                await self._wait_in_reserve(worker)
+                continue
             peer.batch_done()
             peer.flush()
             if self._deferred and peer.has_room:
                 self.resume_calls()
             data = receive() if more else None
-            more = True
             if data is None:
                 reads = 0
+                more = True
                 await (self.reading.lend() if self.reading.is_due() else self._transport.wait_readable())
             elif data:
-                more = len(data) >= RECORD
-                events.extend(connection.receive(data, trio.current_time()))
-                reads += 1
+                while data:
+                    events.extend(connection.receive(data, trio.current_time()))
+                    reads += 1
+                    more = len(data) >= RECORD or appetite.is_due()
+                    if not more or reads >= READS_IN_A_ROW:
+                        break
+                    data = receive()
+                    appetite.tried(bool(data))
+                    more = data is not None
                 if reads >= READS_IN_A_ROW:
                     reads = 0
                     peer.flush()
@@ -274,7 +305,7 @@ class Dispatcher:
             if handler.is_plain:
                 coroutine = handler.function(*args, **kwargs)
             else:
-                coroutine = self._run_other(handler, call, args, kwargs)
+                coroutine = self._others.run(handler, call, args, kwargs)
             try:
                 trap = begin(coroutine, context)
             except StopIteration as stop:  # it has not suspended
@@ -287,8 +318,16 @@ class Dispatcher:
                 self._answer(handler, stream, result)
         except BaseException as exc:
             self._answer_failure(call, exc)
-        if worker.call is None:
+        if worker.call is not None:
+            untouched = not told.scope_taken and call.deadline is None and not worker.scope.cancel_called
+            worker.is_reusable = untouched and len(self._reserve) < RESERVE
+            if worker.is_reusable:
+                told.end()
+        else:
+            worker.is_reusable = False
             worker.scope_used = told.scope_taken
+            if not told.scope_taken:
+                told.end()
             check_stall(started, call.method)
             if self.incoming:
                 self.incoming.pop(stream, None)
@@ -323,50 +362,8 @@ class Dispatcher:
         try:
             body = self._pack(handler.method.encode_result(result))
         except (InvalidValue, RecursionError, *PACK_ERRORS) as exc:
-            raise self._wrong_result(handler, exc) from exc
+            raise wrong_result(handler, exc) from exc
         self._connection.send_result(stream, body)
-
-    def _wrong_result(self, handler: Handler, finding: Exception) -> Refusal:
-        """Log that a handler breaks its contract; returns what fails the call."""
-        logger.error(
-            "handler returned what its interface does not say",
-            extra={"method": handler.method.qualified, "finding": str(finding)},
-        )
-        return Refusal(codes.INVALID_RESULT, str(finding), Executed.YES)
-
-    async def _run_other(self, handler: Handler, call: CallReceived, args: list[Any], kwargs: Any) -> object:
-        """Run a handler that is not simply `async def` with values: threads, streams and blobs."""
-        if handler.method.takes is Channel.BYTES:
-            await self.incoming[call.stream].wait_head()  # its size and name, for the handler to judge by
-        if handler.asynchronous:
-            result = await handler.function(*args, **kwargs)
-        else:
-            async with self._share:
-                result = await trio.to_thread.run_sync(
-                    lambda: handler.function(*args, **kwargs), limiter=self._limiter
-                )
-        match handler.method.gives:
-            case Channel.VALUES:
-                await self._send_stream(handler, call.stream, result)
-            case Channel.BYTES:
-                await self._send_blob(handler, call, result)
-        return result
-
-    async def _send_stream(self, handler: Handler, stream: int, result: object) -> None:
-        converter = handler.method.give_item
-        if not isinstance(result, Stream) or converter is None:
-            raise Refusal(codes.INVALID_RESULT, "result: expected Stream", Executed.YES)
-        try:
-            await send_items(self._peer, stream, result, converter)
-        except InvalidValue as exc:
-            raise self._wrong_result(handler, exc) from exc
-        self._connection.send_end(stream)
-
-    async def _send_blob(self, handler: Handler, call: CallReceived, result: object) -> None:
-        if not isinstance(result, Blob):
-            raise Refusal(codes.INVALID_RESULT, "result: expected Blob", Executed.YES)
-        offset = call.extra.get("offset")
-        await send_blob(self._peer, call.stream, result, offset=offset if type(offset) is int else 0)
 
     def _channel(self, call: CallReceived, handler: Handler) -> Stream[Any] | Blob:
         """What a handler receives beside its arguments."""
