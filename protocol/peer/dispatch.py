@@ -112,7 +112,7 @@ class Dispatcher:
 
     def resume_calls(self) -> None:
         """There is room for answers again."""
-        if self._deferred and not self._resuming and not self._peer.ended:
+        if self._deferred.calls and not self._resuming and not self._peer.ended:
             self._resuming = True
             self._nursery.start_soon(self._handle_deferred)
 
@@ -125,7 +125,7 @@ class Dispatcher:
 
     async def _handle_deferred(self) -> None:
         """Begin the calls that had to wait while there is room for their answers; none waits for a handler."""
-        while self._deferred and self._peer.has_room and not self._peer.ended:
+        while self._deferred.calls and self._peer.has_room and not self._peer.ended:
             call = self._deferred.take(trio.current_time())
             worker = Worker()
             worker.call = call  # so it is never taken for the leader
@@ -231,7 +231,7 @@ class Dispatcher:
                 event = events.popleft()
                 kind = type(event)
                 if kind is CallReceived:
-                    if self._deferred or not peer.has_room:
+                    if self._deferred.calls or not peer.has_room:
                         self._defer(event)  # type: ignore[arg-type]
                         continue
                     await self._handle(worker, event)  # type: ignore[arg-type]
@@ -251,7 +251,7 @@ class Dispatcher:
                 continue
             peer.batch_done()
             peer.flush()
-            if self._deferred and peer.has_room:
+            if self._deferred.calls and peer.has_room:
                 self.resume_calls()
             data = receive() if more else None
             if data is None:

@@ -117,8 +117,12 @@ class TlsTransport(SocketTransport):
             self._read_wants_write = False
         elif not self._ended and self._pending():
             await trio.lowlevel.checkpoint()
-        else:
-            await super().wait_readable()
+        else:  # SocketTransport's, without a coroutine more
+            self._check_open()
+            try:
+                await trio.lowlevel.wait_readable(self._sock)
+            except trio.ClosedResourceError:
+                self._check_open()
 
     async def wait_writable(self) -> None:
         """See `Transport.wait_writable`."""

@@ -66,7 +66,8 @@ class Outbox:
             MessageTooLarge: the other side does not accept it; nothing was queued.
         """
         size = len(payload)
-        self.check_size(size)
+        if size > self.largest_message:
+            raise MessageTooLarge(size, self.largest_message)
         if size <= self.largest_frame and (
             kind not in _REPEATED or (kind == FrameType.EVENT and self.scheduler.is_empty)
         ):
