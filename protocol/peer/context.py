@@ -33,7 +33,8 @@ class Call:
 
     def end(self) -> None:
         """The handler has ended: what it leaves behind must not cancel the calls that its scope serves next."""
-        self._cancel_scope = None
+        if not self.scope_taken:  # otherwise it serves none
+            self._cancel_scope = None
 
     @property
     def cancel_scope(self) -> trio.CancelScope:

@@ -1,7 +1,7 @@
 """Reading a connection and running its handlers, in the same task as long as that goes.
 
 Theory of operation. One task, the leader, reads, and runs the handler of each call it has read itself;
-the result is queued, and what a batch of calls has queued leaves in one write. Nothing is spawned for
+the result is queued, and what a batch of calls has queued leaves in few writes. Nothing is spawned for
 a call. When a handler first suspends (`protocol.peer.coroutines`), its task stops leading: another, kept
 in reserve or new, goes on reading where it stopped, and the first one sees its handler to the end and then
 joins the reserve.
@@ -61,6 +61,8 @@ RESERVE = 16
 """Idle workers that one connection keeps."""
 READS_IN_A_ROW = 8
 """Reads after which the leader lets other tasks run, should there always be more to read."""
+TOGETHER = 16
+"""Answers that leave in one write at most: the other side goes on with them while this one handles the next."""
 
 
 class Dispatcher:
@@ -224,7 +226,7 @@ class Dispatcher:
         receive = self._transport.receive_nowait
         peer = self._peer
         appetite = self._appetite
-        reads = 0
+        reads = handled = 0
         more = True
         while True:
             while events:
@@ -235,6 +237,9 @@ class Dispatcher:
                         self._defer(event)  # type: ignore[arg-type]
                         continue
                     await self._handle(worker, event)  # type: ignore[arg-type]
+                    handled += 1
+                    if not handled % TOGETHER:
+                        peer.flush()
                     if worker.scope_used:
                         if not worker.is_reusable:
                             return
@@ -318,16 +323,13 @@ class Dispatcher:
                 self._answer(handler, stream, result)
         except BaseException as exc:
             self._answer_failure(call, exc)
+        told.end()
         if worker.call is not None:
-            untouched = not told.scope_taken and call.deadline is None and not worker.scope.cancel_called
+            untouched = not (told.scope_taken or worker.scope.cancel_called) and call.deadline is None
             worker.is_reusable = untouched and len(self._reserve) < RESERVE
-            if worker.is_reusable:
-                told.end()
         else:
             worker.is_reusable = False
             worker.scope_used = told.scope_taken
-            if not told.scope_taken:
-                told.end()
             check_stall(started, call.method)
             if self.incoming:
                 self.incoming.pop(stream, None)
