@@ -185,15 +185,7 @@ class Peer:
 
     def statistics(self) -> PeerStatistics:
         """A snapshot."""
-        connection = self.connection
-        return PeerStatistics(
-            self.transport.peer_address,
-            len(connection.streams.opened),
-            len(connection.streams.taken),
-            len(connection.publications),
-            connection.pending,
-            trio.current_time() - connection.last_received,
-        )
+        return PeerStatistics.of(self)
 
     @property
     def has_room(self) -> bool:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
+import trio
+
+if TYPE_CHECKING:
+    from protocol.peer.peer import Peer
 
 
 @attrs.frozen
@@ -24,3 +30,16 @@ class PeerStatistics:
     subscriptions: int
     pending_output: int
     idle: float
+
+    @classmethod
+    def of(cls, peer: Peer) -> PeerStatistics:
+        """Take one."""
+        connection = peer.connection
+        return cls(
+            peer.transport.peer_address,
+            len(connection.streams.opened),
+            len(connection.streams.taken),
+            len(connection.publications),
+            connection.pending,
+            trio.current_time() - connection.last_received,
+        )
