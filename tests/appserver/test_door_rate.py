@@ -23,7 +23,7 @@ def test_so_many_at_once_are_let_in_and_those_after_who_leave() -> None:
 
 async def test_who_is_slow_keeps_nobody_out_for_long() -> None:
     rate = DoorRate(most=2, patience=3)
-    slow, later = rate.enter("a", 0), rate.enter("a", 2)
+    slow, later = rate.enter("a", 0), rate.enter("d", 2)
     assert slow is not None
     assert later is not None
     assert not come(rate, "b", 2.9)
@@ -48,6 +48,27 @@ def test_one_source_cannot_keep_the_door_shut() -> None:
         if honest is not None:
             rate.leave(honest)
     assert turned_away == 0
+
+
+async def test_a_few_sources_that_take_all_places_at_once_give_them_to_who_comes() -> None:
+    rate = DoorRate()
+    slow = [rate.enter(f"slow {number % 4}", 0) for number in range(32)]
+    assert rate.inside == 32
+    honest = [rate.enter("office", 0) for _ in range(6)]
+    assert None not in honest, "as many as each of the others has"
+    assert rate.inside == 32
+    assert sum(visit is not None and visit.cancel_called for visit in slow) == 6
+    assert not come(rate, "slow 1", 0), "who has many places sends nobody away"
+    assert not any(visit is not None and visit.cancel_called for visit in honest)
+    await trio.lowlevel.checkpoint()
+
+
+def test_a_network_of_version_6_is_one_source() -> None:
+    rate = DoorRate(burst=2)
+    assert [come(rate, f"2001:db8::{number}", 0) for number in range(3)] == [True, True, False]
+    assert come(rate, "2001:db8:0:1::1", 0)
+    assert [come(rate, f"::ffff:192.0.2.{number}", 0) for number in range(4)] == [True] * 4
+    assert [come(rate, f"fe80::{number}%eth0", 0) for number in range(3)] == [True, True, False]
 
 
 def test_one_source_has_a_burst_and_then_one_at_a_time() -> None:
