@@ -67,7 +67,7 @@ def writing(resources: Path) -> Iterator[None]:
         raise errors.UnwritableFolder(
             place,
             f"it cannot be written ({error.strerror or error})",
-            "Let the user who runs the server own the Resources folder, and make room on the disk",
+            "Let the user who runs this own the folder, and make room on the disk",
         ) from error
 
 
