@@ -289,6 +289,7 @@ class Peer:
 
     def _fail_calls(self) -> None:
         """Give every open call of this side its outcome: the connection is over."""
+        self.reading.end()
         connection = self.connection
         connection.close()
         unsent = connection.unsent_calls()
@@ -305,7 +306,6 @@ class Peer:
         streams.subscriptions.clear()
         self._dispatcher.incoming.fail_all(self._lost(Executed.MAYBE))
         self.credit.give_up()
-        self.reading.interrupt()
         self.slots.unpark_all()
         self._idle.set()
         self._answered.set()

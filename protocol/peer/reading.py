@@ -23,7 +23,17 @@ from protocol.peer.pending import PendingCall
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
 from protocol.wire.errors import ErrorInfo
-from protocol.wire.events import Event, ResultReceived
+from protocol.wire.events import (
+    DataReceived,
+    DataTooLarge,
+    EndReceived,
+    ErrorReceived,
+    Event,
+    EventReceived,
+    GapReceived,
+    HeadReceived,
+    ResultReceived,
+)
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
@@ -36,6 +46,10 @@ TICK = 0.005
 """Seconds between two looks of the leader whether it must read again."""
 DISTURBED = 16 * STREAK
 """So many calls more come before reading is lent again, once something else than answers has come."""
+
+
+_ANSWERS = (ErrorReceived, HeadReceived, DataReceived, EndReceived, DataTooLarge, EventReceived, GapReceived)
+"""What is for callers and subscribers of this side, beside results."""
 
 
 class Reading:
@@ -194,7 +208,16 @@ class Reading:
         """The time on the connection's clock, in any thread."""
         return time.perf_counter() + self._offset
 
-    def interrupt(self) -> None:
-        """The connection is over: whoever waits for it, looks again."""
+    def end(self) -> None:
+        """The connection is over: what has come before counts all the same, and whoever waits for it looks again.
+
+        Nobody else would settle a call whose answer was received and not acted on yet.
+        """
+        while self._events:
+            event = self._events.popleft()
+            if type(event) is ResultReceived:
+                event.owner.settle(event.body)
+            elif isinstance(event, _ANSWERS):
+                self._peer.take_event(event)
         if self.reader is not None:
             self._peer.transport.wake()

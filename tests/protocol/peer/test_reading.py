@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import NoReturn
 
 import pytest
 import trio
@@ -13,9 +14,12 @@ from appserver import current_call
 from appserver.testing import Cut
 from protocol.interface import Stream
 from protocol.peer import CallError, ConnectionLost, Peer
+from protocol.peer.appetite import Appetite
 from protocol.peer.reading import DISTURBED, STREAK, TICK
 from protocol.settings import Settings, TimeoutSettings
+from protocol.transport import TransportClosed
 from protocol.wire.errors import Executed
+from protocol.wire.events import Event, PongReceived, ResultReceived
 from tests.protocol.peer.desk import Bell, OutOfStock, content
 from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, Rig, open_rig
 
@@ -281,3 +285,30 @@ async def test_a_call_that_reads_fails_at_once_though_a_handler_is_stuck(patient
             with trio.fail_after(0.1):
                 await failed.wait()
             rig.ringer.release.set()
+
+
+@pytest.mark.parametrize("lent", [True, False])
+async def test_an_answer_that_came_before_the_connection_was_lost_counts(
+    lent: bool, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    async with open_rig() as rig:
+        peer = await lend(rig) if lent else peer_of(rig)
+        receive = peer.connection.receive
+
+        def break_down(*_: object) -> NoReturn:
+            raise TransportClosed("the other side")
+
+        def receive_and_break(data: bytes, now: float) -> list[Event]:
+            events = receive(data, now)
+            if any(isinstance(event, ResultReceived) for event in events):
+                if lent:
+                    monkeypatch.setattr(peer, "flush", break_down)
+                else:  # the leader reads on before it acts on what has come
+                    peer.transport.abort()
+            return [*events, PongReceived(0)]
+
+        monkeypatch.setattr(peer.connection, "receive", receive_and_break)
+        monkeypatch.setattr(Appetite, "is_due", lambda _: True)
+        with trio.fail_after(60):
+            assert await rig.desk.echo(7) == 7
+        assert peer.ended
