@@ -44,9 +44,9 @@ from protocol.certs import (
     spki_fingerprint,
 )
 from protocol.certs.first_start import AUTHORITY_FOLDER
-from protocol.certs.joining import prepare_joining
-from protocol.certs.keys import load_private_key
-from protocol.peer.enrolment import JOIN_PROTOCOL, CodeUnknown, Joining, Renewal
+from protocol.certs.joining import make_key_request, prepare_joining
+from protocol.certs.keys import load_private_key, make_private_key
+from protocol.peer.enrolment import JOIN_PROTOCOL, CodeUnknown, CodeUsed, Joining, Renewal
 from protocol.settings import ClientServerSettings, Settings, TlsSettings
 from protocol.transport import Address, NotAnAppserver, TlsFailure, Transport, TransportError
 from protocol.transport.connecting import connect_transport
@@ -388,6 +388,23 @@ async def test_a_revoked_client_stays_out_when_another_list_is_written_over_the_
         with pytest.raises(ClientCertificateRefused, match="revoked"):
             async with connect(f"localhost:{server.port}", resources=folder):
                 pass
+
+
+async def test_who_has_recorded_code_and_request_gets_a_certificate_without_its_key_and_no_other(
+    server: Server, resources: Path, tmp_path: Path
+) -> None:
+    folder, code = tmp_path / "client", invite(server, resources)
+    parsed = InvitationCode.parse(code)
+    recorded = prepare_joining(folder, mark=parsed.mark)
+    await join(code, resources=folder)
+    async with at_the_door(server, resources, "1.3", Joining) as thief:
+        admission = await thief.use(Joining).join(parsed.secret, recorded)  # type: ignore[attr-defined]
+    assert admission.certificate == ssl.PEM_cert_to_DER_cert((folder / "cert.pem").read_text())
+    async with at_the_door(server, resources, "1.3", Joining) as thief:
+        with pytest.raises(CodeUsed):
+            await thief.use(Joining).join(  # type: ignore[attr-defined]
+                parsed.secret, make_key_request(make_private_key("p256"))
+            )
 
 
 async def test_a_join_leaves_one_line_in_the_log(
