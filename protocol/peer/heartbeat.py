@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from protocol.peer.clock import current_clock
-from protocol.peer.writer import PeerTooSlow
-from protocol.transport import TransportError
 from protocol.wire.connection import Role
 from protocol.wire.errors import GoawayCode
 from protocol.wire.keepalive import Pulse
@@ -57,15 +55,13 @@ class Heartbeat:
         try:
             match peer.connection.tick(now):
                 case Pulse.PING:
-                    peer.flush()
+                    peer.write()
                 case Pulse.DEAD:
                     silent = now - peer.connection.last_received
                     text = f"nothing was heard from the other side for {silent:.0f} s"
                     peer.leave(GoawayCode.TIMEOUT, text)
                 case Pulse.QUIET:
                     pass
-        except (TransportError, PeerTooSlow) as exc:
-            peer.fail(exc)
         except Exception as exc:  # a mistake of ours; nobody would notice any more that this one is dead
             peer.end(f"{type(exc).__name__} while its clock was looked at")
             raise
