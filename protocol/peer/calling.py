@@ -269,8 +269,7 @@ class CalledStream(Stream[T]):
 
     def _consumed(self, size: int) -> None:
         assert self._peer is not None
-        if self._peer.connection.flow.consume(self._stream, size):
-            self._peer.wake()
+        self._peer.credit.consume(self._stream, size)
 
     @property
     def source(self) -> AsyncIterable[T]:
@@ -349,8 +348,7 @@ class CalledBlob(ReceivedBlob):
         await self._called.wait_head()
 
     def _consumed(self, size: int) -> None:
-        if self._peer.connection.flow.consume(self._stream, size):
-            self._peer.wake()
+        self._peer.credit.consume(self._stream, size)
 
     async def save(self, path: str | PathLike, **options: Any) -> None:  # noqa: D102 - as ReceivedBlob's
         try:

@@ -1,4 +1,4 @@
-"""Senders of this side that wait until the other side has room for what they send, and the way there is free."""
+"""Credit both ways: senders of this side that wait for the other side's, and what this side uses and grants anew."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.wire.connection import Connection
 
 
 class CreditWaits:
-    """Who waits for credit on one connection: at most one sender a stream.
+    """The credit of one connection: who waits for it, at most one sender a stream, and what is granted anew.
 
     Args:
         connection: its core.
@@ -58,6 +58,11 @@ class CreditWaits:
         waiting = self._waiting.pop(stream, None)
         if waiting is not None:
             waiting.set()
+
+    def consume(self, stream: int, size: int) -> None:
+        """The application has used so many received bytes, or nobody needs them: let as many come."""
+        if self._connection.flow.consume(stream, size):
+            self._wake()
 
     async def wait_turn(self) -> None:
         """Wait until all that is bulk has left: content is taken no faster, and lies in its file until then."""

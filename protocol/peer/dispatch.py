@@ -84,7 +84,7 @@ class Dispatcher:
         self._events: deque[Event] = deque()
         self.reading = Reading(peer, self._events)
         self._running: dict[int, Worker] = {}  # suspended handlers, by stream
-        self.incoming = IncomingTable(self._consume)
+        self.incoming = IncomingTable(peer.credit.consume)
         self._others = OtherHandlers(peer, self.incoming, limiter)
         self._deferred = DeferredCalls()
         self._resuming = False
@@ -374,11 +374,6 @@ class Dispatcher:
             return ReceivedBlob(incoming, self._peer)
         assert handler.method.take_item is not None
         return ReceivedStream(incoming, handler.method.take_item, self._peer)
-
-    def _consume(self, stream: int, size: int) -> None:
-        """A handler has taken so many bytes: let as many come."""
-        if self._connection.flow.consume(stream, size):
-            self._peer.wake()
 
     def _answer_cancelled(self, call: CallReceived, worker: Worker) -> None:
         if call.stream not in self._connection.streams.taken:

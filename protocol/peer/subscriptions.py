@@ -96,10 +96,9 @@ class Attachment:
         self._queue.settle(self, outcome)
 
     def consume(self, size: int) -> None:
-        """The application has taken, or nobody needs, so many bytes that came: let as many come."""
-        peer = self.peer
-        if not peer.ended and peer.connection.flow.consume(self.stream, size):
-            peer.wake()
+        """As `CreditWaits.consume`, as long as there is a connection."""
+        if not self.peer.ended:
+            self.peer.credit.consume(self.stream, size)
 
     def unsubscribe(self) -> None:
         """End it on this connection."""
