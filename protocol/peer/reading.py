@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from protocol.peer.pending import PendingCall
+from protocol.peer.waiting import Waiters
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
 from protocol.wire.errors import ErrorInfo
@@ -47,7 +48,6 @@ TICK = 0.005
 DISTURBED = 16 * STREAK
 """So many calls more come before reading is lent again, once something else than answers has come."""
 
-
 _ANSWERS = (ErrorReceived, HeadReceived, DataReceived, EndReceived, DataTooLarge, EventReceived, GapReceived)
 """What is for callers and subscribers of this side, beside results."""
 
@@ -70,7 +70,7 @@ class Reading:
         self._since = -math.inf
         self._alone = 0  # calls that were made while no other was open, since `_since`
         self._turns = 0  # of callers
-        self._leader: trio.lowlevel.Task | None = None  # while it does not read
+        self._leader = Waiters()  # while it does not read
         self._timed = False  # and looks every tick
         self._offset = 0.0
         self.lent = False
@@ -97,31 +97,20 @@ class Reading:
                 turns = self._turns
                 with trio.move_on_after(TICK) as scope:
                     self._timed = True
-                    await self._park()
+                    await self._leader.wait()
                 if not scope.cancelled_caught or self._turns != turns:
                     continue
                 if self.reader is None:
                     return
                 self._timed = False  # whoever reads takes long, and tells when he is done
-                await self._park()
+                await self._leader.wait()
         finally:
             self.lent = False
             self._alone = min(self._alone, 0)
 
-    async def _park(self) -> None:
-        self._leader = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._leader = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-
     def wake_leader(self) -> None:
         """Have the leader look who reads."""
-        if self._leader is not None:
-            trio.lowlevel.reschedule(self._leader)
-            self._leader = None
+        self._leader.wake()
 
     # The callers' side
 

@@ -1,4 +1,4 @@
-"""Tasks that wait for what comes on a stream; a large message comes only while there is one (`protocol.wire.flow`)."""
+"""Tasks that wait until another one has something for them: for what comes on a stream, for work, for their turn."""
 
 from __future__ import annotations
 
@@ -19,23 +19,29 @@ class Waiters:
     __slots__ = ("_tasks",)
 
     def __init__(self) -> None:
-        self._tasks: list[trio.lowlevel.Task] = []
+        self._tasks: list[trio.lowlevel.Task] | None = (
+            None  # an idle connection has some of these, without a list
+        )
 
     async def wait(self, tell: Await | None = None) -> None:
         """Wait for the next `wake`.
 
         Args:
-            tell: called with True where this task is the first, with False when all have given up.
+            tell: called with True where this task is the first, with False when all have given up: a large message
+                comes only while somebody waits for it (`protocol.wire.flow`).
         """
         task = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._tasks.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
         if tell is not None and not self._tasks:
             tell(True)
-        self._tasks.append(task)
+        if self._tasks is None:
+            self._tasks = []
+        tasks = self._tasks
+        tasks.append(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            tasks.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
         try:
             await trio.lowlevel.wait_task_rescheduled(abort)
         except BaseException:
@@ -46,7 +52,7 @@ class Waiters:
     def wake(self) -> None:
         """Wake all; who waits from now on waits for the next time."""
         if self._tasks:
-            tasks, self._tasks = self._tasks, []
+            tasks, self._tasks = self._tasks, None
             for task in tasks:
                 trio.lowlevel.reschedule(task)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import trio
 
+from protocol.peer.waiting import Waiters
 from protocol.transport import Transport
 from protocol.wire.connection import Connection
 
@@ -57,7 +58,7 @@ class Writer:
         self._blocked = False
         self._blocked_since = 0.0
         self._wanted = False
-        self._parked: trio.lowlevel.Task | None = None
+        self._parked = Waiters()  # the writing task
         self._begin: Callable[[], object] | None = None
 
     def open(self, begin: Callable[[], object]) -> None:
@@ -132,9 +133,8 @@ class Writer:
     def wake(self) -> None:
         """Have the writing task write what waits, in the loop's next pass."""
         self._wanted = True
-        if self._parked is not None:
-            trio.lowlevel.reschedule(self._parked)
-            self._parked = None
+        if self._parked:
+            self._parked.wake()
         elif self._begin is not None:
             begin, self._begin = self._begin, None
             begin()
@@ -148,7 +148,7 @@ class Writer:
         """
         while True:
             if not self._wanted:
-                await self._park()
+                await self._parked.wait()
             self._wanted = False
             self.flush()
             self._tell_room()
@@ -185,15 +185,6 @@ class Writer:
             await self._transport.wait_writable()
             self._blocked = False
             self.flush()
-
-    async def _park(self) -> None:
-        self._parked = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._parked = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
 
 
 def _nothing(most: int = 0) -> bytes:
