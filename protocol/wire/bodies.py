@@ -1,8 +1,9 @@
-"""What CALL and RESULT carry, read from untrusted bytes.
+"""What CALL, RESULT and EVENT carry, read from untrusted bytes.
 
-Nearly all traffic has two forms: a CALL without deadline is `[method, nil, body]`, a RESULT is `[body]`. These are
-taken apart by their octets: looking at five of them costs a fifth of a general msgpack reader, and no more where the
-body is long. Whatever has another form, also a valid one, is read, or refused, the general way.
+Nearly all traffic has three forms: a CALL without deadline is `[method, nil, body]`, a RESULT is `[body]`, an EVENT is
+`[number, body]`. These are taken apart by their octets: looking at a few of them costs a fifth of a general msgpack
+reader, and no more where the body is long. Whatever has another form, also a valid one, is read, or refused, the
+general way.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 from typing import Any
 
 from protocol.wire.codec import unpack
-from protocol.wire.envelope import MAX_UNSIGNED
+from protocol.wire.envelope import MAX_UNSIGNED, read_fields
 from protocol.wire.errors import CodecError, RemoteProtocolError
 from protocol.wire.limits import Limits
 
 _NIL = 0xC0
 _BIN8, _BIN16, _BIN32 = 0xC4, 0xC5, 0xC6
-_ARRAY1, _ARRAY3 = 0x91, 0x93
+_ARRAY1, _ARRAY2, _ARRAY3 = 0x91, 0x92, 0x93
+_SMALL_INT_END = 0x80
+_UNSIGNED = {0xCC: 3, 0xCD: 4, 0xCE: 6, 0xCF: 10}
+"""Where a larger unsigned integer ends that is the first field, by its first octet."""
 _STR, _STR_END, _STR8 = 0xA0, 0xC0, 0xD9
 
 
@@ -60,6 +64,15 @@ def read_result(payload: bytes, limits: Limits) -> bytes:
     raise RemoteProtocolError("RESULT: expected [body] and an optional map")
 
 
+def read_event(payload: bytes, limits: Limits) -> tuple[int, bytes]:
+    """Number and body of an EVENT; raises RemoteProtocolError."""
+    plain = _split_event(payload)
+    if plain is not None:
+        return plain
+    number, body, _ = read_fields("EVENT", payload, limits, int, bytes)
+    return number, body
+
+
 def _split_call(payload: bytes) -> tuple[str, bytes] | None:
     """Method and body of a CALL without deadline and map."""
     size = len(payload)
@@ -83,6 +96,19 @@ def _split_call(payload: bytes) -> tuple[str, bytes] | None:
         return payload[begin:end].decode(), body
     except UnicodeDecodeError:
         return None
+
+
+def _split_event(payload: bytes) -> tuple[int, bytes] | None:
+    """Number and body of an EVENT without map."""
+    size = len(payload)
+    if size < 4 or payload[0] != _ARRAY2:
+        return None
+    head = payload[1]
+    end = 2 if head < _SMALL_INT_END else _UNSIGNED.get(head, size)
+    body = _rest(payload, end, size)
+    if body is None:
+        return None
+    return (head if end == 2 else int.from_bytes(payload[2:end], "big")), body
 
 
 def _rest(payload: bytes, at: int, size: int) -> bytes | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from protocol.wire import codes
-from protocol.wire.bodies import read_call, read_result
+from protocol.wire.bodies import read_call, read_event, read_result
 from protocol.wire.codec import pack
 from protocol.wire.envelope import (
     Goaway,
@@ -22,7 +22,6 @@ from protocol.wire.envelope import (
     read_fields,
 )
 from protocol.wire.errors import ErrorInfo, Executed, GoawayCode, RemoteProtocolError
-from protocol.wire.event_payload import decode_event
 from protocol.wire.events import (
     BlockedReceived,
     CallReceived,
@@ -279,7 +278,7 @@ def _unsub(connection: Connection, stream: int, flags: int, payload: bytes) -> E
 
 
 def _event(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
-    sequence, body = decode_event(payload, connection.limits)
+    sequence, body = read_event(payload, connection.limits)
     if stream not in connection.streams.subscriptions:
         return None
     owner = connection.streams.subscriptions[stream]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from protocol.wire.bodies import read_event
 from protocol.wire.codec import pack
 from protocol.wire.envelope import read_fields
 from protocol.wire.errors import RemoteProtocolError
-from protocol.wire.event_payload import decode_event
 from protocol.wire.limits import Limits
 from protocol.wire.publications import encode_event
 
@@ -30,7 +30,7 @@ def by_codec(payload: bytes) -> tuple[int, bytes] | None:
 def read(payload: bytes) -> tuple[int, bytes] | None:
     """What is read here; None where it is refused."""
     try:
-        return decode_event(payload, LIMITS)
+        return read_event(payload, LIMITS)
     except RemoteProtocolError:
         return None
 
@@ -39,8 +39,8 @@ def read(payload: bytes) -> tuple[int, bytes] | None:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_of_number_and_body_is_read(number: int, size: int) -> None:
     body = bytes(size)
-    assert decode_event(encode_event(number, body), LIMITS) == (number, body)
-    assert decode_event(encode_event(number, body, {"later": 1}), LIMITS) == (number, body)
+    assert read_event(encode_event(number, body), LIMITS) == (number, body)
+    assert read_event(encode_event(number, body, {"later": 1}), LIMITS) == (number, body)
 
 
 @pytest.mark.parametrize("payload", [encode_event(300, b"body"), encode_event(1, bytes(300), {"a": 1})])
