@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from appclient.cli.options import Options
-from appclient.cli.output import print_json, print_text
+from appclient.cli.output import print_item, print_text
 from appclient.joining import join
 from protocol.certs import Joined
 from protocol.transport import format_location
@@ -30,7 +30,7 @@ async def join_server(code: str, *, replace: bool, options: Options) -> None:
         code = await trio.to_thread.run_sync(sys.stdin.readline, _LONGEST, abandon_on_cancel=True)
     joined = await join(code, resources=options.resources, settings=options.settings, replace=replace)
     if options.json:
-        print_json(_json(joined))
+        print_item(_plain(joined))
     else:
         print_text("\n".join(_lines(joined)))
 
@@ -45,16 +45,11 @@ def _lines(joined: Joined) -> list[str]:
     ]
 
 
-def _json(joined: Joined) -> dict[str, object]:
-    facts = attrs.asdict(joined.certificate)
+def _plain(joined: Joined) -> dict[str, object]:
     return {
         "name": joined.name,
         "address": format_location(joined.host, joined.port),
-        "resources": str(joined.resources),
-        "certificate": {
-            **facts,
-            "not_before": joined.certificate.not_before.isoformat(),
-            "not_after": joined.certificate.not_after.isoformat(),
-        },
-        "kept": [str(path) for path in joined.kept],
+        "resources": joined.resources,
+        "certificate": attrs.asdict(joined.certificate),
+        "kept": joined.kept,
     }

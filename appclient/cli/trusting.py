@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import attrs
 import trio
@@ -15,7 +14,7 @@ import trio
 from appclient.asking import ServerFacts, look_at_server
 from appclient.cli.arguments import UsageError
 from appclient.cli.options import Options
-from appclient.cli.output import print_json, print_text
+from appclient.cli.output import print_item, print_json, print_text
 from appclient.errors import TrustRefused
 from appclient.opening import read_settings
 from appclient.trusting import TrustedOpener, read_trust, store_pin, trust_command
@@ -52,7 +51,7 @@ def list_servers(options: Options) -> None:
     path = _folder(folder) / KNOWN_SERVERS_FILE
     servers = sorted(read_known_servers(path).items())
     if options.json:
-        print_json([_known_json(location, server) for location, server in servers])
+        print_item([{"address": location, **attrs.asdict(server)} for location, server in servers])
     else:
         print_text("\n".join(_known_text(*known) for known in servers) or f"no servers are known in {path}")
 
@@ -178,7 +177,7 @@ def _read_answer() -> str:
 
 def _print_facts(facts: ServerFacts, options: Options, *, trusted: bool) -> None:
     if options.json:
-        print_json({**_facts_json(facts), "trusted": trusted})
+        print_item({**attrs.asdict(facts), "trusted": trusted})
         return
     seen = f"{facts.first_seen:%Y-%m-%d %H:%M} UTC" if facts.first_seen is not None else "never"
     note = "" if facts.names_address else "   (NOT the host of this address)"
@@ -193,19 +192,6 @@ def _print_facts(facts: ServerFacts, options: Options, *, trusted: bool) -> None
     }
     # In one line each: a line break in a certificate's text must not make up further rows.
     print_text("\n".join(f"{title:12}{' '.join(value.split())}" for title, value in rows.items()))
-
-
-def _facts_json(facts: ServerFacts) -> dict[str, Any]:
-    return {
-        **attrs.asdict(facts),
-        "not_before": facts.not_before.isoformat(),
-        "not_after": facts.not_after.isoformat(),
-        "first_seen": facts.first_seen.isoformat() if facts.first_seen is not None else None,
-    }
-
-
-def _known_json(location: str, server: KnownServer) -> dict[str, Any]:
-    return {"address": location, **attrs.asdict(server), "first_seen": server.first_seen.isoformat()}
 
 
 def _known_text(location: str, server: KnownServer) -> str:
