@@ -7,7 +7,6 @@ sign in: whoever runs the server may know. All of it is public; no key, passphra
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from appserver.reloading import ReloadReport
 from appserver.server import Server
 from appserver.status_file import StatusFile
 from protocol.certs import CertificateFacts, next_renewal
+from protocol.certs.certificates import fingerprint_of
 from protocol.transport.policy import PolicyInForce, read_policy
 
 logger = logging.getLogger("appserver.status")
@@ -168,7 +168,7 @@ def _look(encryption: Encryption) -> Protection:
     certificate = ServedCertificate(
         **attrs.asdict(facts, recurse=False),
         file=identity.cert_file,
-        certificate_fingerprint=f"sha256:{hashlib.sha256(identity.chain[0]).hexdigest()}",
+        certificate_fingerprint=fingerprint_of(identity.chain[0]),
         renewal=next_renewal(identity.resources) if encryption.policy.auto_certificate else None,
     )
     return attrs.evolve(found, certificate=certificate, policy=read_policy(context, identity))

@@ -155,7 +155,12 @@ def spki_fingerprint(der: bytes) -> str:
 
 def key_fingerprint(public_key: object) -> str:
     """Compute the fingerprint of a public key, as `spki_fingerprint` does."""
-    return FINGERPRINT_PREFIX + hashlib.sha256(public_bytes(public_key)).hexdigest()
+    return fingerprint_of(public_bytes(public_key))
+
+
+def fingerprint_of(der: bytes) -> str:
+    """Compute the fingerprint of anything: "sha256:" and 64 hex digits. That of a whole certificate is no pin."""
+    return FINGERPRINT_PREFIX + hashlib.sha256(der).hexdigest()
 
 
 def check_times(path: Path, certificates: Sequence[Certificate], now: datetime) -> None:

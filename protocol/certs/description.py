@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from protocol.certs.bundles import read_certificates
-from protocol.certs.certificates import CertificateFacts, facts_of, load_certificates
+from protocol.certs.certificates import (
+    CertificateFacts,
+    encode_certificate,
+    facts_of,
+    fingerprint_of,
+    load_certificates,
+)
 from protocol.certs.identity import CERT_FILE, NEXT_KEY_FILE
 from protocol.certs.renewal import next_renewal
 
@@ -77,15 +83,13 @@ def describe_file(file: Path, *, now: datetime | None = None) -> Description:
 
 
 def _describe(file: Path, certificates: tuple[Certificate, ...], now: datetime) -> Description:
-    from cryptography.hazmat.primitives.hashes import SHA256
-
     certificate = certificates[0]
     return Description(
         **attrs.asdict(facts_of(certificate), recurse=False),
         file=file,
         days_left=(certificate.not_valid_after_utc - now).days,
         serial=f"{certificate.serial_number:x}",
-        certificate_fingerprint=f"sha256:{certificate.fingerprint(SHA256()).hex()}",
+        certificate_fingerprint=fingerprint_of(encode_certificate(certificate)),
         key=_kind(certificate.public_key()),
         chain=tuple(part.subject.rfc4514_string() for part in certificates),
         renewal=None,
