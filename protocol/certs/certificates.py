@@ -20,7 +20,7 @@ import attrs
 from protocol.certs import errors
 from protocol.certs.keys import weakness
 from protocol.certs.parsing import certificate_from, parse_certificate
-from protocol.certs.pem import read_blocks
+from protocol.certs.pem import read_contents
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -69,16 +69,9 @@ def load_certificates(path: Path) -> tuple[Certificate, ...]:
     Raises:
         ResourcesError: one of its classes.
     """
-    certificates = []
-    for block in read_blocks(path):
-        if block.label not in _LABELS:
-            raise errors.WrongContents(
-                path,
-                f"certificates are expected, it holds a {block.label}",
-                "Keep certificates and keys in files of their own",
-            )
-        certificates.append(certificate_from(path, block.content))
-    return tuple(certificates)
+    remedy = "Keep certificates and keys in files of their own"
+    contents = read_contents(path, _LABELS, expected="certificates are", remedy=remedy)
+    return tuple(certificate_from(path, content) for content in contents)
 
 
 def encode_certificate(certificate: Certificate) -> bytes:

@@ -20,6 +20,7 @@ import re
 import shlex
 import stat
 import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import attrs
@@ -90,6 +91,31 @@ def read_blocks(path: Path, *, private: bool = False, most: int = MAX_SIZE) -> t
         ResourcesError: one of its classes.
     """
     return parse_blocks(path, read_file(path, private=private, most=most))
+
+
+def read_contents(
+    path: Path, labels: Collection[str], *, expected: str, remedy: str, most: int = MAX_SIZE
+) -> Iterator[bytes]:
+    """Read a PEM file that holds one kind of thing.
+
+    Args:
+        path: the file.
+        labels: what may stand after BEGIN.
+        expected: the kind, as the beginning of a sentence: "certificates are".
+        remedy: where it holds something else.
+        most: as for `read_file`.
+
+    Yields:
+        The contents in order, at least one; each is looked at when its turn comes.
+
+    Raises:
+        WrongContents: it holds something else.
+        ResourcesError: one of its other classes.
+    """
+    for block in read_blocks(path, most=most):
+        if block.label not in labels:
+            raise errors.WrongContents(path, f"{expected} expected, it holds a {block.label}", remedy)
+        yield block.content
 
 
 def parse_blocks(path: Path, content: bytes) -> tuple[Block, ...]:

@@ -25,7 +25,7 @@ import attrs
 from protocol.certs import errors
 from protocol.certs.certificates import BROKEN_HASHES, public_bytes
 from protocol.certs.parsing import parse_certificate
-from protocol.certs.pem import read_blocks
+from protocol.certs.pem import read_contents
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateRevocationList
@@ -131,16 +131,11 @@ def load_revocation_lists(path: Path) -> tuple[CertificateRevocationList, ...]:
     Raises:
         ResourcesError: one of its classes: the file holds anything else, or a list that says only a part.
     """
-    found = []
-    for block in read_blocks(path, most=MAX_SIZE):
-        if block.label != REVOCATIONS_LABEL:
-            raise errors.WrongContents(
-                path,
-                f"revocation lists are expected, it holds a {block.label}",
-                "Keep revocation lists in a file of their own",
-            )
-        found.append(_read_list(path, block.content))
-    return tuple(found)
+    remedy = "Keep revocation lists in a file of their own"
+    contents = read_contents(
+        path, {REVOCATIONS_LABEL}, expected="revocation lists are", remedy=remedy, most=MAX_SIZE
+    )
+    return tuple(_read_list(path, content) for content in contents)
 
 
 def is_list_of(revoked: CertificateRevocationList, authority: Certificate) -> bool:
