@@ -21,6 +21,7 @@ does meanwhile. The client may be used from several threads.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -44,7 +45,6 @@ from appclient.state import ConnectionState, StateChange
 from protocol.certs import Joined
 from protocol.interface import Channel, Event, EventSpec, Gap, Interface, Method, make_proxy
 from protocol.peer.calling import NOT_HERE, call_outside
-from protocol.peer.outside import OutsideCaller
 from protocol.settings import Settings
 from protocol.transport import Address, Security
 
@@ -86,7 +86,6 @@ class BlockingClient:
         self._life = life
         self._running = running
         self._client = life.opened.result()
-        self._outside = OutsideCaller(portal.lock, portal.post)
 
     def use(self, cls: Callable[..., InterfaceT]) -> InterfaceT:
         """A proxy of one of the server's interfaces, whose methods are plain functions.
@@ -111,7 +110,6 @@ class BlockingClient:
             Closed: the client was closed.
             TimeoutError: it took longer than `fail_after` allows.
         """
-        self._outside.check_thread()
         try:
             return self._portal.call(function, *args, timeout=_timeout.get())
         except PortalClosed as exc:
@@ -126,7 +124,7 @@ class BlockingClient:
         peer = self._client.peer_nowait()
         if peer is None or not peer.reading.is_free or self._portal.is_elsewhere:
             return NOT_HERE
-        return call_outside(self._outside, peer, method, args, kwargs, timeout=_timeout.get())
+        return call_outside(self._portal.outside, peer, method, args, kwargs, timeout=_timeout.get())
 
     def start(self, function: Callable[..., Any], *args: Any) -> Job[Any]:
         """Run an async function in the client's thread without waiting for it.
@@ -135,7 +133,6 @@ class BlockingClient:
             Closed: the client was closed.
         """
         self._portal.check_thread()
-        self._outside.check_thread()
         try:
             return self._portal.start(function, *args)
         except PortalClosed as exc:
@@ -159,9 +156,11 @@ class BlockingClient:
         """Bound each call in the body; the time travels with the call, and the server stops in time too.
 
         Args:
-            seconds: for each call.
+            seconds: for each call; `math.inf` for no bound. With 0 or less, none is made.
         """
-        token = _timeout.set(seconds)
+        if math.isnan(seconds):
+            raise ValueError("fail_after: seconds must not be NaN")
+        token = _timeout.set(None if seconds == math.inf else seconds)
         try:
             yield
         finally:
@@ -250,7 +249,7 @@ class BlockingClient:
     def close(self) -> None:
         """End the connection; may be called twice. Calls that wait in other threads fail."""
         self._portal.post(self._life.close)
-        if self._portal.is_own_thread:  # a callback: the loop ends once this one has returned
+        if self._portal.waits_for_this:  # it ends once this function has returned
             self._running.result.add_done_callback(lambda _: self._portal.close())
             return
         try:

@@ -16,6 +16,8 @@ from typing import Any, Generic, Self, TypeVar
 
 import trio
 
+from protocol.peer.outside import OutsideCaller
+
 T = TypeVar("T")
 
 
@@ -28,6 +30,9 @@ class Portal:
 
     Args:
         name: of the thread.
+
+    Attributes:
+        outside: makes calls of other threads that the loop has no part in.
     """
 
     def __init__(self, name: str) -> None:
@@ -38,6 +43,7 @@ class Portal:
         self._jobs: set[Future[Any]] = set()
         self._process = os.getpid()
         self._running = _Running()
+        self.outside = OutsideCaller(self._running.lock, self.post)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -90,11 +96,6 @@ class Portal:
             raise
 
     @property
-    def lock(self) -> threading.Lock:
-        """Held by the loop whenever it runs tasks: who holds it may look at what belongs to the loop."""
-        return self._running.lock
-
-    @property
     def is_elsewhere(self) -> bool:
         """Whether this is a child that was forked from the portal's process."""
         # A fork copies the memory and not the threads: whoever waited for the loop there waited for ever,
@@ -102,14 +103,22 @@ class Portal:
         return os.getpid() != self._process
 
     @property
-    def is_own_thread(self) -> bool:
-        """Whether this is the loop's thread."""
-        return threading.current_thread() is self._thread  # idents are given out again
+    def waits_for_this(self) -> bool:
+        """Whether the loop goes on only when the function that asks has returned.
+
+        So it is in a callback, which the loop itself calls, and in a signal handler or a finalizer that runs in the
+        midst of a call of this thread.
+        """
+        # Idents of threads are given out again: an ended loop's may be this one's.
+        return threading.current_thread() is self._thread or self.outside.is_inside
 
     def check_thread(self) -> None:
-        """Raise where waiting for the loop would block the loop: in a callback."""
-        if self.is_own_thread:
-            raise RuntimeError("this call blocks the thread that it would need: make it from another one")
+        """Raise where waiting for the loop would block the loop."""
+        if self.waits_for_this:
+            raise RuntimeError(
+                "the client's loop waits for this callback or signal handler to return, and this call would wait for "
+                "the loop: make it from another thread, or later"
+            )
 
     def start(
         self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None
@@ -139,12 +148,12 @@ class Portal:
                 self._token.run_sync_soon(function, *args)
 
     def close(self) -> None:
-        """End the loop and its thread; may be called twice, and from the loop's own thread."""
+        """End the loop and its thread; may be called twice, and does not wait where the loop waits for the caller."""
         if self.is_elsewhere or self._thread.ident is None:
             return
         self._started.result()  # Ctrl+C may have come before there was a loop to end
         self.post(self._end)
-        if not self.is_own_thread:
+        if not self.waits_for_this:
             self._thread.join()
 
     def _end(self) -> None:
@@ -219,8 +228,8 @@ class Job(Generic[T]):
         self._portal = portal
 
     def wait(self) -> None:
-        """Wait until it has ended; the loop's own thread does not, for the job needs it to end."""
-        if not self._portal.is_own_thread and not self._portal.is_elsewhere:
+        """Wait until it has ended, but not where the loop waits for the caller."""
+        if not self._portal.waits_for_this and not self._portal.is_elsewhere:
             with contextlib.suppress(PortalClosed):
                 self.result.result()
 

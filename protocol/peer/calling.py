@@ -115,9 +115,14 @@ async def call_on(peer: Peer, method: Method, body: list[Any], connections: Conn
     except trio.Cancelled:
         peer.abandon(stream)
         raise
-    if isinstance(outcome, ErrorInfo) and outcome.code == codes.DRAINING and is_invitation(peer.goaway):
+    if _goes_on(peer, outcome):
         return await call_on(await connections.wait_peer(method), method, body, connections)
     return _decode(peer, method, outcome)
+
+
+def _goes_on(peer: Peer, outcome: bytes | ErrorInfo) -> bool:
+    """Whether a call is to be made on the next connection, for this one's announced end met it."""
+    return isinstance(outcome, ErrorInfo) and outcome.code == codes.DRAINING and is_invitation(peer.goaway)
 
 
 NOT_HERE = object()
@@ -143,7 +148,7 @@ def call_outside(
         outcome = caller.call(peer, method.qualified, pack(body), timeout)
     except (MessageTooLarge, CodecError) as exc:
         raise _unsendable(exc, method.qualified, "args", Executed.NO) from exc
-    if outcome is None or (isinstance(outcome, ErrorInfo) and outcome.code == codes.DRAINING):
+    if outcome is None or _goes_on(peer, outcome):
         return NOT_HERE
     return _decode(peer, method, outcome)
 

@@ -74,6 +74,7 @@ class Heartbeat:
         pong = self._pong
         started = trio.current_time()
         self._peer.connection.ping()
+        self._peer.reading.take_back()
         self._peer.wake()
         await pong.wait()
         return trio.current_time() - started

@@ -11,6 +11,7 @@ A thread reads for `PATIENCE` at most, then the leader goes on: so a call that t
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 import threading
@@ -30,24 +31,30 @@ INTERRUPTED = "a call was interrupted while it was being sent or received"
 
 
 class ThreadCall(PendingCall):
-    """A call whose outcome a thread waits for."""
+    """A call whose outcome a thread waits for.
 
-    __slots__ = ("_settled",)
+    Attributes:
+        stream: where it goes; 0 before it was sent.
+    """
+
+    __slots__ = ("_settled", "stream")
 
     def __init__(self, method: str) -> None:
         super().__init__(method)
+        self.stream = 0
         self._settled = threading.Lock()
         self._settled.acquire()
 
     def settle(self, outcome: bytes | ErrorInfo) -> None:
-        """Take the outcome and wake who waits."""
-        self.outcome = outcome
-        self.done = True
-        self._settled.release()
+        """Take the outcome, the first that comes, and wake who waits."""
+        if not self.done:
+            self.outcome = outcome
+            self.done = True
+            self._settled.release()
 
     def wait_in_thread(self, ends: float | None) -> None:
         """Wait for the outcome; raises TimeoutError when `time.monotonic` has reached `ends`."""
-        seconds = -1 if ends is None else max(0.0, ends - time.monotonic())
+        seconds = -1 if ends is None else min(max(0.0, ends - time.monotonic()), threading.TIMEOUT_MAX)
         if not self.done and not self._settled.acquire(timeout=seconds):
             raise TimeoutError
 
@@ -63,16 +70,15 @@ class OutsideCaller:
     def __init__(self, lock: threading.Lock, post: Callable[..., object]) -> None:
         self._lock = lock
         self._post = post
-        self._inside: int | None = None  # the thread that has the lock here
+        self._inside: set[int] = set()  # threads that have the lock here, or are about to
 
-    def check_thread(self) -> None:
-        """Raise where waiting for the loop would wait for this very thread, which has the lock.
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is in the midst of a call, which the loop waits for.
 
-        That is so in a signal handler, or a finalizer that the garbage collector calls, that runs in the midst of
-        a call of the same thread.
+        That is so in a signal handler, or in a finalizer that the garbage collector calls.
         """
-        if self._inside == threading.get_ident():
-            raise RuntimeError("a call of this thread is being sent or received: make this one after it")
+        return threading.get_ident() in self._inside
 
     def call(self, peer: Peer, method: str, body: bytes, timeout: float | None) -> bytes | ErrorInfo | None:
         """Make a call and wait for its outcome.
@@ -90,62 +96,70 @@ class OutsideCaller:
             TimeoutError: it took longer.
             MessageTooLarge: the other side takes no arguments of this size.
         """
-        if not peer.reading.is_free or self._lock.locked():
+        if not peer.reading.is_free or self._lock.locked() or self.is_inside:
             return None
-        pending = ThreadCall(method)
+        if timeout is not None and timeout <= 0:  # it must not run at all
+            return None
         ends = None if timeout is None else time.monotonic() + timeout
-        stream = self._step(peer, self._open, pending, body, timeout)
-        if not stream:
-            return None
+        pending = ThreadCall(method)
         try:
+            if not self._step(peer, self._open, pending, body, timeout):
+                return None
             self._wait(peer, pending, ends)
             if ends is not None and _is_same_deadline(pending.outcome, ends):
                 raise TimeoutError
         except TimeoutError:
-            self._post(_give_up, peer, pending, stream)
+            self._post(_give_up, peer, pending)
             raise TimeoutError(f"it took longer than {timeout:g} s") from None
         except BaseException:  # Ctrl+C
-            self._post(_give_up, peer, pending, stream)
+            self._post(_give_up, peer, pending)
             raise
         return pending.outcome
 
-    def _step(self, peer: Peer, step: Callable[..., int], *args: object) -> int:
+    def _step(self, peer: Peer, step: Callable[..., bool], *args: object) -> bool:
         """Touch a connection while the loop does not.
 
         Ctrl+C may come in the midst, and nobody knows then what has been done: that ends the connection.
         """
-        with self._lock:
-            whole = False
-            self._inside = threading.get_ident()
-            try:
+        thread = threading.get_ident()
+        whole = True
+        try:
+            self._inside.add(thread)
+            with self._lock:
+                whole = False
                 result = step(peer, *args)
                 whole = True
-            except Exception:
-                whole = True
-                raise
-            finally:
-                self._inside = None
-                if not whole:
-                    self._post(peer.end, INTERRUPTED)
+        except Exception:
+            whole = True
+            raise
+        finally:
+            if not whole:
+                peer.reading.lent = (
+                    False  # the next call is the loop's, which has ended this connection by then
+                )
+                self._post(peer.end, INTERRUPTED)
+            self._inside.discard(thread)
         return result
 
-    def _open(self, peer: Peer, pending: ThreadCall, body: bytes, timeout: float | None) -> int:
-        """Send the call; returns its stream, 0 where that cannot be done now."""
+    def _open(self, peer: Peer, pending: ThreadCall, body: bytes, timeout: float | None) -> bool:
+        """Send the call; returns whether that can be done now."""
         if not peer.reading.is_free or not _is_quiet(peer):
-            return 0
-        stream = peer.connection.open_call(pending, pending.method, body, deadline=timeout)
+            return False
+        pending.stream = peer.connection.open_call(pending, pending.method, body, deadline=timeout)
         peer.reading.begin_turn(pending)
         self._flush(peer)
-        return stream
+        return True
 
     def _wait(self, peer: Peer, pending: ThreadCall, ends: float | None) -> None:
         """Read until the outcome is there, for a while; then wait until the leader has read it."""
-        until = time.monotonic() + PATIENCE
+        now = time.monotonic()
+        until = now + PATIENCE
         if ends is not None and ends < until:
             until = ends
-        seconds = PATIENCE
+        seconds = until - now
         while True:
-            wait_readable(peer.transport.fileno(), seconds)
+            with contextlib.suppress(OSError, ValueError):  # the loop has closed it meanwhile
+                wait_readable(peer.transport.fileno(), seconds)
             seconds = until - time.monotonic()
             if self._step(peer, self._take, pending, seconds <= 0):
                 break
@@ -176,14 +190,14 @@ class OutsideCaller:
             self._post(peer.fail, exc)
 
 
-def _give_up(peer: Peer, pending: ThreadCall, stream: int) -> None:
+def _give_up(peer: Peer, pending: ThreadCall) -> None:
     """Nobody waits for a call any more. Runs in the loop."""
     reading = peer.reading
     if reading.reader is pending:
         reading.end_turn(pending)
         reading.wake_leader()
-    if not pending.done:
-        peer.abandon(stream)
+    if pending.stream and not pending.done:
+        peer.abandon(pending.stream)
 
 
 def _is_quiet(peer: Peer) -> bool:
@@ -207,10 +221,7 @@ def _poll(descriptor: int, seconds: float) -> None:
 
 
 def _select(descriptor: int, seconds: float) -> None:
-    try:
-        select.select([descriptor], [], [], max(0.0, seconds))
-    except (OSError, ValueError):  # the loop has closed it meanwhile
-        return
+    select.select([descriptor], [], [], max(0.0, seconds))
 
 
 wait_readable: Callable[[int, float], Any] = _select if sys.platform == "win32" else _poll

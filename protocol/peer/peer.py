@@ -127,15 +127,16 @@ class Peer:
                 async with trio.open_nursery() as nursery:
                     self._writer.open(partial(nursery.start_soon, self._guard, self._writer.run))
                     self._heartbeat.start()
-                    await self._guard(self._dispatcher.run, list(events))
+                    try:
+                        await self._guard(self._dispatcher.run, list(events))
+                    finally:
+                        self._writer.close()
                     nursery.cancel_scope.cancel()
         finally:
-            self._writer.close()
             self.end("the connection was closed here")
             self._heartbeat.stop()
             self.service.topics.forget(self)
-            with trio.move_on_after(1) as scope:
-                scope.shield = True
+            with trio.move_on_after(1, shield=True):
                 await self._say_goodbye()
             self._writer.discard()  # megabytes, for as long as anybody holds on to this object
         return self.reason
@@ -393,7 +394,7 @@ class Peer:
 
     async def ping(self) -> float:
         """Ask whether the other side is alive; returns the seconds its answer took."""
-        seconds = await self._heartbeat.ping()
+        seconds = 0.0 if self.ended else await self._heartbeat.ping()
         if self.ended:
             raise ConnectionLost(self._lost(Executed.MAYBE), "ping")
         return seconds

@@ -122,7 +122,11 @@ class Reading:
         """
         if reads:
             self._alone += 1
-            return
+        else:
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Something else was asked of the other side: the leader reads at once, where nobody does."""
         self._alone = min(self._alone, 0)
         if self.is_free:
             self.lent = False

@@ -145,6 +145,7 @@ class EventQueue:
         attachment = Attachment(self, peer)
         attachment.stream = peer.connection.subscribe(attachment, self.spec.qualified, extra)
         self._attached.append(attachment)
+        peer.reading.take_back()
         peer.wake()
 
     def reattach(self, peer: Peer) -> None:

@@ -15,8 +15,9 @@ import trio
 from appclient.bridge import blocking
 from appclient.bridge.portal import Portal
 from appserver import Server, open_server
+from protocol.peer import Peer, reading
 from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
-from tests.protocol.peer.desk import Counter, new_desk
+from tests.protocol.peer.desk import Counter, Desk, new_desk
 
 SECONDS = 10.0
 
@@ -103,3 +104,41 @@ def wait_for(condition: Callable[[], bool]) -> None:
 async def publish(rig: Rig, number: int) -> None:
     """Publish an event, on the server's loop."""
     rig.counter.queued.publish(number)
+
+
+def peer_of(client: blocking.BlockingClient) -> Peer:
+    """The client's connection."""
+    peer = client._client.peer_nowait()
+    assert peer is not None
+    return peer
+
+
+def lend(client: blocking.BlockingClient) -> Any:
+    """A proxy, once the calling thread reads by itself and the loop has nothing to do."""
+    desk: Any = client.use(Desk)
+    for number in range(3 * reading.STREAK):
+        assert desk.echo(number) == number
+    assert peer_of(client).reading.lent
+    wait_for(lambda: not client._portal._running.lock.locked())
+    return desk
+
+
+def is_handling(rig: Rig) -> bool:
+    """Whether a handler of the only client runs."""
+    (session,) = rig.server.sessions
+    return bool(session.peer.connection.streams.taken)
+
+
+def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Begin a call in a thread; what it returns or raises comes into the list."""
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as exc:
+            outcome.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, outcome

@@ -1,13 +1,16 @@
-"""Authorities, and an operating system that trusts the ones that a test says."""
+"""Authorities, an operating system that trusts the ones that a test says, and a server in a thread."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+
+from protocol.peer import reading
+from tests.appclient.blocking_rig import Rig, serving
 
 SystemTrusts = Callable[[trustme.CA], None]
 
@@ -44,3 +47,17 @@ def folder(tmp_path: Path) -> Path:
     """A client's empty Resources folder."""
     (tmp_path / "client").mkdir()
     return tmp_path / "client"
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """A server in a thread."""
+    with serving() as rig:
+        yield rig
+
+
+@pytest.fixture
+def patient_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no busy machine decide who reads: calls are close together, and the leader does not look."""
+    monkeypatch.setattr(reading, "CLOSE", 1000.0)
+    monkeypatch.setattr(reading, "TICK", 1000.0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,9 @@ from protocol.interface import Blob, Stream
 from protocol.peer import CallError, InternalError
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import TransportError
-from tests.appclient.blocking_rig import SECONDS, Rig, publish, serving, wait_for, within
+from tests.appclient.blocking_rig import SECONDS, Rig, publish, wait_for, within
 from tests.conftest import ErrorLog
 from tests.protocol.peer.desk import Desk, Line, OutOfStock, Ringer, content
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    with serving() as rig:
-        yield rig
 
 
 def test_every_kind_of_method_is_a_plain_function(rig: Rig, tmp_path: Path) -> None:
@@ -121,6 +116,20 @@ def test_fail_after_bounds_each_call_and_stops_the_server_too(rig: Rig) -> None:
         assert desk.echo(1) == 1
         with desk.queued.subscribe() as numbers, client.fail_after(0.1), pytest.raises(TimeoutError):
             next(numbers)
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_a_call_that_has_no_time_is_not_made(seconds: float, rig: Rig) -> None:
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        with client.fail_after(seconds), pytest.raises(TimeoutError):
+            desk.echo(-7)
+        with client.fail_after(math.inf):
+            assert desk.echo(1) == 1
+        assert -7 not in rig.counter.ran
+        with pytest.raises(ValueError, match="NaN"), client.fail_after(math.nan):
+            desk.echo(-7)
+        assert desk.echo(2) == 2
 
 
 def test_an_interrupted_call_is_cancelled(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

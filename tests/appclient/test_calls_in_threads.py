@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,46 +18,24 @@ from appclient.bridge.portal import Portal
 from appserver import current_call
 from protocol.certs import ensure_server_identity
 from protocol.interface import InvalidValue
-from protocol.peer import CallError, CallTooLarge, ConnectionLost, Peer, outside, reading
-from protocol.wire.errors import Executed
-from tests.appclient.blocking_rig import SECONDS, Rig, publish, serving, wait_for, within
+from protocol.peer import CallError, CallTooLarge, ConnectionLost, Draining, outside, reading
+from protocol.wire import codes
+from protocol.wire.errors import ErrorInfo, Executed
+from tests.appclient.blocking_rig import (
+    SECONDS,
+    Rig,
+    in_thread,
+    is_handling,
+    lend,
+    peer_of,
+    publish,
+    serving,
+    wait_for,
+    within,
+)
 from tests.protocol.peer.desk import Bell, Desk, Line, OutOfStock, Ringer
 
-
-@pytest.fixture(autouse=True)
-def patient_leader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no busy machine decide who reads: calls are close together, and the leader does not look."""
-    monkeypatch.setattr(reading, "CLOSE", 1000.0)
-    monkeypatch.setattr(reading, "TICK", 1000.0)
-
-
-@pytest.fixture
-def rig() -> Iterator[Rig]:
-    with serving() as rig:
-        yield rig
-
-
-def peer_of(client: BlockingClient) -> Peer:
-    """The client's connection."""
-    peer = client._client.peer_nowait()
-    assert peer is not None
-    return peer
-
-
-def lend(client: BlockingClient) -> Any:
-    """A proxy, once the calling thread reads by itself and the loop has nothing to do."""
-    desk: Any = client.use(Desk)
-    for number in range(3 * reading.STREAK):
-        assert desk.echo(number) == number
-    assert peer_of(client).reading.lent
-    wait_for(lambda: not client._portal.lock.locked())
-    return desk
-
-
-def is_handling(rig: Rig) -> bool:
-    """Whether a handler of the only client runs."""
-    (session,) = rig.server.sessions
-    return bool(session.peer.connection.streams.taken)
+pytestmark = pytest.mark.usefixtures("patient_leader")
 
 
 def forbid_loop(client: BlockingClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,85 +136,84 @@ def test_a_thread_leaves_reading_to_the_loop_after_a_while(rig: Rig) -> None:
         assert desk.echo(1) == 1
 
 
-def test_ctrl_c_while_a_thread_reads_cancels_the_call(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.counter.plans["wait"] = trio.sleep_forever
+@pytest.mark.parametrize("seconds", [math.inf, 1e300])
+def test_a_call_may_take_for_ever(seconds: float, rig: Rig) -> None:
+    async def slowly() -> int:
+        await trio.sleep(5 * outside.PATIENCE)
+        return 5
 
-    def interrupted(descriptor: int, seconds: float) -> None:
-        wait_for(lambda: is_handling(rig))
-        raise KeyboardInterrupt
-
+    rig.counter.plans["slowly"] = slowly
     with rig.connect() as client:
         desk = lend(client)
-        peer = peer_of(client)
-        with monkeypatch.context() as patch:
-            patch.setattr(outside, "wait_readable", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                desk.run("wait")
-        wait_for(lambda: rig.counter.ended == ["wait"])
+        with client.fail_after(seconds):
+            assert desk.run("slowly") == 5
+
+
+@pytest.mark.parametrize("seconds", [0, -1, -math.inf])
+def test_a_call_that_has_no_time_is_not_made(seconds: float, rig: Rig) -> None:
+    with rig.connect() as client:
+        desk = lend(client)
+        with client.fail_after(seconds), pytest.raises(TimeoutError):
+            desk.echo(-7)
         assert desk.echo(1) == 1
-        assert peer_of(client) is peer
+        assert -7 not in rig.counter.ran
 
 
-@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
-def test_ctrl_c_in_the_midst_of_a_step_ends_the_connection(
-    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+def test_a_short_time_is_not_rounded_up_to_a_threads_patience(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(reading.Reading, step)
+    monkeypatch.setattr(outside, "PATIENCE", 1000.0)
+    rig.counter.plans["wait"] = trio.sleep_forever
+    with rig.connect() as client:
+        desk = lend(client)
 
-    def interrupted(*args: object) -> object:
-        if threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt
-        return original(*args)
+        def hurry() -> None:
+            with client.fail_after(0.01), pytest.raises(TimeoutError):
+                desk.run("wait")
 
+        within(hurry)
+
+
+def test_a_connection_that_the_loop_has_closed_when_a_thread_would_read(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
     with rig.connect() as client:
         desk = lend(client)
         peer = peer_of(client)
+        wait_readable = outside.wait_readable
+
+        def closed(_: int, seconds: float) -> None:
+            client._portal.post(peer.end, "test")
+            wait_for(lambda: peer.transport.fileno() < 0)
+            wait_readable(peer.transport.fileno(), seconds)
+
         with monkeypatch.context() as patch:
-            patch.setattr(reading.Reading, step, interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                desk.echo(1)
-        wait_for(lambda: peer.ended)
-        assert peer.reason == outside.INTERRUPTED
-        assert desk.echo(2) == 2
+            patch.setattr(outside, "wait_readable", closed)
+            with pytest.raises(ConnectionLost) as caught:
+                desk.run("wait")
+        assert caught.value.executed is Executed.MAYBE
+        assert desk.echo(1) == 1
 
 
-@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
-def test_a_signal_handler_that_calls_in_the_midst_of_a_call_is_told_not_to(
-    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+def test_only_the_first_outcome_of_a_call_counts() -> None:
+    call = outside.ThreadCall("Desk.echo")
+    call.settle(b"first")
+    call.settle(b"second")
+    assert call.outcome == b"first"
+    call.wait_in_thread(None)
+
+
+def test_a_server_that_says_it_leaves_and_does_not_is_not_asked_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said = ErrorInfo(codes.DRAINING, "so it says", Executed.NO)
     with rig.connect() as client:
         desk = lend(client)
-        original = getattr(reading.Reading, step)
-        said: list[BaseException] = []
-
-        def interrupted(*args: object) -> object:
-            for call in (lambda: desk.echo(1), lambda: list(desk.count(0, 3)), client.ping):
-                try:
-                    call()
-                except RuntimeError as exc:
-                    said.append(exc)
-            return original(*args)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(reading.Reading, step, interrupted)
-            assert within(lambda: desk.echo(2)) == 2
-        assert len(said) == 3
-        assert desk.echo(3) == 3
-
-
-def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
-    """Begin a call in a thread; what it returns or raises comes into the list."""
-    outcome: list[object] = []
-
-    def run() -> None:
-        try:
-            outcome.append(call())
-        except BaseException as exc:
-            outcome.append(exc)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread, outcome
+        monkeypatch.setattr(client._portal.outside, "call", lambda *_: said)
+        with pytest.raises(Draining, match="so it says"):
+            desk.echo(-7)
+        assert -7 not in rig.counter.ran
 
 
 def test_an_event_that_comes_to_a_thread_is_the_loops(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,10 +304,10 @@ def test_many_threads_share_a_connection_that_is_lent(rig: Rig) -> None:
 def test_the_loop_gives_its_lock_back_when_it_ends() -> None:
     with Portal("test") as portal:
         portal.call(trio.sleep, 0)
-        wait_for(lambda: not portal.lock.locked())
+        wait_for(lambda: not portal._running.lock.locked())
         portal.call(_assert_locked, portal)
-    assert not portal.lock.locked()
+    assert not portal._running.lock.locked()
 
 
 async def _assert_locked(portal: Portal) -> None:
-    assert portal.lock.locked()
+    assert portal._running.lock.locked()

@@ -22,12 +22,16 @@ class Line:
     def __init__(self, queue: EventQueue, limits: Limits | None = None) -> None:
         self.ended = False
         self.connection = Talk(client_limits=limits).client
+        self.reading = self
         queue.attach(self)  # type: ignore[arg-type]
         self.attachment: Attachment = queue._attached[-1]
         self._queue = queue
 
     def wake(self) -> None:
         """Nobody writes."""
+
+    def take_back(self) -> None:
+        """Nobody else reads."""
 
     def receive(self, kind: FrameType, value: object) -> None:
         """Take a frame of the publisher's."""

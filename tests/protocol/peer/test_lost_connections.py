@@ -11,7 +11,7 @@ import trio.testing
 from appclient import Closed, ConnectionState
 from appserver.testing import Cut
 from protocol.interface import Blob, Stream
-from protocol.peer import CallError, ConnectionLost
+from protocol.peer import CallError, ConnectionLost, Peer
 from protocol.settings import LimitSettings, Settings, TimeoutSettings
 from protocol.transport import TransportError
 from protocol.wire.codec import pack
@@ -273,3 +273,39 @@ async def test_calls_whose_answers_have_no_room_wait_and_are_all_answered(autoju
                 for _ in range(80):
                     nursery.start_soon(call)
     assert answered == 80
+
+
+@pytest.mark.parametrize("passes", range(6))
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("how", [Cut.RST, None], ids=["rst", "ended here"])
+async def test_who_writes_while_a_connection_ends_has_no_part_in_that(
+    how: Cut | None, side: str, passes: int
+) -> None:
+    async def write(peer: Peer) -> None:
+        while not peer.ended:
+            await trio.lowlevel.checkpoint()
+        for _ in range(passes):
+            await trio.lowlevel.checkpoint()
+        peer.wake()
+
+    for _ in range(10):  # who runs first in a pass of the loop is left to chance
+        async with open_rig() as rig:
+            (session,) = rig.server.server.sessions
+            peer = session.peer if side == "server" else rig.client.peer_nowait()
+            assert peer is not None
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write, peer)
+                await trio.lowlevel.checkpoint()
+                if how is None:
+                    peer.end("test")
+                else:
+                    rig.network.link.cut(how)
+
+
+async def test_nobody_waits_for_a_sign_of_life_of_a_connection_that_has_ended(autojump_clock: Clock) -> None:
+    async with open_rig() as rig:
+        peer = rig.client.peer_nowait()
+        assert peer is not None
+        peer.end("test")
+        with trio.fail_after(5), pytest.raises(ConnectionLost):
+            await peer.ping()

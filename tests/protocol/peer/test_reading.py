@@ -93,6 +93,22 @@ async def test_what_comes_while_a_caller_reads_comes_at_once(autojump_clock: Clo
         nursery.cancel_scope.cancel()
 
 
+async def test_who_asks_for_anything_else_has_the_leader_read_at_once(autojump_clock: Clock) -> None:
+    async with open_rig() as rig:
+        peer = await lend(rig)
+        began = trio.current_time()
+        await rig.client.ping()
+        assert trio.current_time() == began
+        assert not peer.reading.lent
+        peer = await lend(rig)
+        async with rig.desk.queued.subscribe() as numbers:
+            assert not peer.reading.lent
+            await trio.testing.wait_all_tasks_blocked()
+            rig.counter.queued.publish(7)
+            assert await anext(aiter(numbers)) == 7
+        assert trio.current_time() == began
+
+
 async def test_a_cancelled_caller_that_reads_cancels_its_handler(autojump_clock: Clock) -> None:
     async with open_rig() as rig:
         rig.counter.plans["wait"] = trio.sleep_forever

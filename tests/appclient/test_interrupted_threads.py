@@ -1,0 +1,161 @@
+"""Ctrl+C, signal handlers and finalizers in the midst of a call that a thread makes without the loop."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from types import TracebackType
+from typing import Any
+
+import pytest
+import trio
+
+from appclient import Closed
+from protocol.peer import CallError, outside, reading
+from tests.appclient.blocking_rig import Rig, is_handling, lend, peer_of, wait_for, within
+from tests.protocol.peer.desk import Desk
+
+pytestmark = pytest.mark.usefixtures("patient_leader")
+
+
+def test_ctrl_c_while_a_thread_reads_cancels_the_call(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
+
+    def interrupted(descriptor: int, seconds: float) -> None:
+        wait_for(lambda: is_handling(rig))
+        raise KeyboardInterrupt
+
+    with rig.connect() as client:
+        desk = lend(client)
+        peer = peer_of(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(outside, "wait_readable", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                desk.run("wait")
+        wait_for(lambda: rig.counter.ended == ["wait"])
+        assert desk.echo(1) == 1
+        assert peer_of(client) is peer
+
+
+@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
+def test_ctrl_c_in_the_midst_of_a_step_ends_the_connection(
+    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(reading.Reading, step)
+
+    def interrupted(*args: object) -> object:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return original(*args)
+
+    with rig.connect() as client:
+        desk = lend(client)
+        peer = peer_of(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(reading.Reading, step, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                desk.echo(1)
+        assert desk.echo(2) == 2
+        assert peer.ended
+        assert peer.reason == outside.INTERRUPTED
+
+
+@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
+def test_a_signal_handler_that_calls_in_the_midst_of_a_call_is_told_not_to(
+    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rig.connect() as client:
+        desk = lend(client)
+        original = getattr(reading.Reading, step)
+        said: list[BaseException] = []
+
+        def interrupted(*args: object) -> object:
+            for call in (lambda: desk.echo(1), lambda: list(desk.count(0, 3)), client.ping):
+                try:
+                    call()
+                except RuntimeError as exc:
+                    said.append(exc)
+            return original(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reading.Reading, step, interrupted)
+            assert within(lambda: desk.echo(2)) == 2
+        assert len(said) == 3
+        assert desk.echo(3) == 3
+
+
+@pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
+def test_a_signal_handler_may_close_the_client_in_the_midst_of_a_call(
+    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = rig.connect()
+    desk = lend(client)
+    original = getattr(reading.Reading, step)
+
+    def interrupted(*args: object) -> object:
+        client.close()
+        return original(*args)
+
+    monkeypatch.setattr(reading.Reading, step, interrupted)
+    with contextlib.suppress(CallError, Closed):
+        assert within(lambda: desk.echo(2)) == 2
+    wait_for(lambda: not client._portal._thread.is_alive())
+    with pytest.raises(Closed):
+        desk.echo(3)
+    within(client.close)
+
+
+def test_a_finalizer_may_end_a_subscription_in_the_midst_of_a_call(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[int] = []
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        stop = client.listen(desk.queued, got.append)
+        lend(client)
+        original = reading.Reading.take
+
+        def interrupted(*args: Any) -> bool:
+            stop()
+            return original(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(reading.Reading, "take", interrupted)
+            assert within(lambda: desk.echo(2)) == 2
+        wait_for(lambda: not any(peer_of(client).connection.streams.subscriptions.values()))
+
+
+class _Interrupted:
+    """A lock, at whose n-th release Ctrl+C comes."""
+
+    def __init__(self, lock: threading.Lock, left: int) -> None:
+        self._lock = lock
+        self._left = left
+        self.locked = lock.locked
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("release", [1, 2], ids=["sent", "taken"])
+def test_ctrl_c_between_two_steps_of_a_call_cancels_it(release: int, rig: Rig) -> None:
+    rig.counter.plans["wait"] = trio.sleep_forever
+    with rig.connect() as client:
+        desk = lend(client)
+        peer = peer_of(client)
+        caller: Any = client._portal.outside
+        lock, caller._lock = caller._lock, _Interrupted(caller._lock, release)
+        with pytest.raises(KeyboardInterrupt):
+            desk.run("wait")
+        caller._lock = lock
+        wait_for(lambda: rig.counter.ended == ["wait"])
+        assert within(lambda: desk.echo(2)) == 2
+        assert peer_of(client) is peer
