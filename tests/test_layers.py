@@ -38,7 +38,7 @@ SANS_IO_BANS = frozenset({"trio", "ssl", "socket", "time", "random", "os", "path
 
 # The only places that may import a third-party library.
 DOORS: dict[str, tuple[str, ...]] = {
-    "msgpack": ("protocol.wire.codec",),
+    "msgpack": ("protocol.wire.codec", "protocol.wire.extensions"),
     "tomlkit": ("protocol.settings.edit",),
     "structlog": ("appserver.cli.logs",),
     "watchfiles": ("appserver.watching",),

@@ -12,9 +12,12 @@ For each class two functions are generated. For `Order(number: int, customer: st
                 _at = ".number"
                 _v_number = _convert_v_number(_v_number)
             ...
+            _v_due = _form_v_due(_v_due)  # a date: as the codec would
         except _InvalidValue as _error:
             _error.within(_at)
             raise
+        except _CodecError as _error:
+            raise _InvalidValue(_at, "a value that can be sent", str(_error)) from None
         return {"number": _v_number, "customer": _v_customer}
 
 Compatibility. Fields that the receiver does not know are ignored, fields that did not come take their
@@ -25,6 +28,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 import attrs
@@ -32,6 +36,8 @@ import attrs
 from protocol.interface.converter import Conversion, Converter
 from protocol.interface.errors import ContractError, InvalidValue, mismatch
 from protocol.interface.source import Source
+from protocol.wire.errors import CodecError
+from protocol.wire.extensions import FORMS
 
 
 def structure_fields(cls: type) -> list[attrs.Attribute[Any]]:
@@ -107,6 +113,7 @@ def _encoder(
     source.bind("cls", cls)
     source.bind("check", check)
     source.bind("InvalidValue", InvalidValue)
+    source.bind("CodecError", CodecError)
     source.line(0, "def encode(_value):")
     source.line(1, "if _type(_value) is not _cls:")
     source.line(2, "_check(_value)")
@@ -117,11 +124,24 @@ def _encoder(
         converter = converters[field.name]
         source.line(2, f"{variable} = _value.{field.name}")
         source.convert(2, variable, f".{field.name}", converter, converter.encode)
+        _add_form(source, variable, f".{field.name}", converter)
     source.line(2, "pass")
     _add_failure_path(source)
+    source.line(1, "except _CodecError as _error:")
+    source.line(2, "raise _InvalidValue(_at, 'a value that can be sent', str(_error)) from None")
     entries = ", ".join(f"{field.name!r}: _v_{field.name}" for field in fields)
     source.line(1, f"return {{{entries}}}")
     return source.build("encode")
+
+
+def _add_form(source: Source, variable: str, at: str, converter: Converter) -> None:
+    """Give a value the form here that the codec would be asked for, where all values of its type have one."""
+    kinds = [kind for kind in converter.passes if kind is not NoneType]
+    if len(kinds) == 1 and kinds[0] in FORMS:
+        form = source.bind(f"form{variable}", FORMS[kinds[0]])
+        source.line(2, f"_at = {at!r}")
+        absent = f" if {variable} is not None else None" if NoneType in converter.passes else ""
+        source.line(2, f"{variable} = {form}({variable}){absent}")
 
 
 def _decoder(

@@ -33,6 +33,7 @@ from protocol.interface import Blob, Channel, InvalidValue, Stream
 from protocol.peer import builtins
 from protocol.peer.appetite import Appetite
 from protocol.peer.blobs import ReceivedBlob
+from protocol.peer.company import current_company
 from protocol.peer.context import Call, current
 from protocol.peer.coroutines import begin, finish
 from protocol.peer.deferred import DeferredCalls
@@ -89,6 +90,7 @@ class Dispatcher:
         self._deferred = DeferredCalls()
         self._resuming = False
         self._appetite = Appetite()
+        self._company = current_company()
         self._reserve: list[Worker] = []
         self._leaders = 1  # workers that handle what has come; the last of them reads
         self._nursery: trio.Nursery  # while it runs
@@ -226,6 +228,7 @@ class Dispatcher:
         receive = self._transport.receive_nowait
         peer = self._peer
         appetite = self._appetite
+        company = self._company
         reads = handled = 0
         more = True
         while True:
@@ -264,6 +267,8 @@ class Dispatcher:
                 more = True
                 await (self.reading.lend() if self.reading.is_due() else self._transport.wait_readable())
             elif data:
+                if company.last is not self:
+                    company.note(self)
                 while data:
                     events.extend(connection.receive(data, trio.current_time()))
                     reads += 1

@@ -340,7 +340,7 @@ class Peer:
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         alone = len(self.connection.streams.opened) == 1
         self.reading.note_call(alone and reads)
-        if alone:  # nobody to leave together with
+        if self._writer.leaves_at_once(alone):
             self.write()
         else:
             self.wake()

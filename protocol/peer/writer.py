@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import trio
 
+from protocol.peer.company import current_company
 from protocol.peer.waiting import Waiters
 from protocol.transport import Transport
 from protocol.wire.connection import Connection
@@ -60,6 +61,9 @@ class Writer:
         self._wanted = False
         self._parked = Waiters()  # the writing task
         self._begin: Callable[[], object] | None = None
+        self._company = current_company()
+        self._changes = 0
+        self._crowded = False  # several calls were open at the same time
 
     def open(self, begin: Callable[[], object]) -> None:
         """From now on the writing task may be needed: an idle connection, whose pings are flushed, has none.
@@ -74,6 +78,24 @@ class Writer:
     def close(self) -> None:
         """Begin no task any more; what waits is left to `drain`."""
         self._begin = None
+
+    def leaves_at_once(self, alone: bool) -> bool:
+        """Whether a call that was queued is written here and now; otherwise the writing task does it.
+
+        The only open call is. But where several have just been answered, their callers come again: then it waits for
+        the others, unless this connection is the only one that is busy (`protocol.peer.company`).
+
+        Args:
+            alone: no other call is open.
+        """
+        if not alone:
+            self._crowded = True
+            return False
+        if self._crowded:
+            self._crowded = False
+            changes, self._changes = self._changes, self._company.changes
+            return changes == self._changes
+        return True
 
     def flush(self) -> None:
         """Write what waits, as far as the transport takes it now.

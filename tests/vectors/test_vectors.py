@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from protocol.wire import codes
-from protocol.wire.codec import Extension, pack, unpack
+from protocol.wire.codec import pack, unpack
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome, decode_error, encode_error
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, GoawayCode
@@ -26,6 +26,7 @@ from protocol.wire.events import (
     ResultReceived,
     WelcomeReceived,
 )
+from protocol.wire.extensions import Extension
 from protocol.wire.framing import FrameReader, FrameType, encode_frame, encode_message
 from protocol.wire.limits import DEFAULT_LIMITS
 

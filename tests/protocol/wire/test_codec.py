@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.wire.codec import MAX_DECIMAL, MAX_INTEGER, MAX_NESTED_SETS, new_packer, pack, unpack
+from protocol.wire.codec import MAX_NESTED_SETS, new_packer, pack, unpack
 from protocol.wire.errors import CodecError
+from protocol.wire.extensions import MAX_DECIMAL, MAX_INTEGER
 from protocol.wire.limits import Limits
 
 PRIME = (1 << 61) - 1  # what the hashes of numbers are taken modulo

@@ -10,10 +10,11 @@ import attrs
 import pytest
 
 from protocol.wire import codes
-from protocol.wire.codec import MAX_DECIMAL, MAX_INTEGER, MAX_MEMBERS, MAX_NESTED_SETS, Extension
+from protocol.wire.codec import MAX_MEMBERS, MAX_NESTED_SETS
 from protocol.wire.credit import SendCredit
 from protocol.wire.envelope import MAX_CAUSE_DEPTH, MAX_CAUSES
 from protocol.wire.errors import GoawayCode
+from protocol.wire.extensions import MAX_DECIMAL, MAX_INTEGER, Extension
 from protocol.wire.framing import Flag, FrameType
 from protocol.wire.limits import DEFAULT_LIMITS, HANDSHAKE_FRAME, OPEN_MESSAGES, STATED, Limits
 from protocol.wire.receiving import _DIVISIBLE
