@@ -131,11 +131,11 @@ async def run_client(
     for mismatch in established.mismatches.values():
         await established.transport.aclose()
         raise mismatch
-    service.topics.bind_loop()
-    async with open_background() as nursery:
-        nursery.start_soon(client.keep, established)
-        await client.wait_state(*(set(ConnectionState) - {ConnectionState.CONNECTING}))
-        try:
-            yield client
-        finally:
-            client.close()
+    with service.topics.served():
+        async with open_background() as nursery:
+            nursery.start_soon(client.keep, established)
+            await client.wait_state(*(set(ConnectionState) - {ConnectionState.CONNECTING}))
+            try:
+                yield client
+            finally:
+                client.close()

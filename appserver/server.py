@@ -343,8 +343,10 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
     application = server.application
     lifespan = application.lifespan() if application.lifespan is not None else contextlib.nullcontext()
     failure: BaseException | None = None
-    try:
-        application.service.topics.bind_loop()
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.callback(listener.close)
+        stack.enter_context(application.service.topics.served())
         async with lifespan, trio.open_nursery() as connections:
             server._nursery = connections
             async with trio.open_nursery() as accepting:
@@ -361,9 +363,6 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
                 await server.drain()
                 accepting.cancel_scope.cancel()
             connections.cancel_scope.cancel()
-    finally:
-        for listener in listeners:
-            listener.close()
     if failure is not None:
         raise failure
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 import queue
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 import attrs
 import trio
 
 from appclient.asking import ServerFacts
+from appclient.bridge.outcome import Outcome
 
 BlockingAsk: TypeAlias = Callable[[ServerFacts], bool]
 """Answers whether to trust a server; anything but True is no."""
@@ -53,9 +53,9 @@ class Questions:
         await question.answered.wait()
         return question.answer is True
 
-    def answer_until(self, done: Future[Any]) -> None:
-        """Answer what is asked until a future is done; what the callback raises is raised here."""
-        done.add_done_callback(lambda _: self._waiting.put(None))
+    def answer_until(self, done: Outcome[Any]) -> None:
+        """Answer what is asked until something is there; what the callback raises is raised here."""
+        done.on_done(lambda: self._waiting.put(None))
         while (question := self._waiting.get()) is not None:
             question.answer = self._ask(question.facts)
             self._post(question.answered.set)

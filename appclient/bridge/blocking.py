@@ -23,7 +23,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -36,6 +35,7 @@ import trio
 from appclient.asking import TrustMode
 from appclient.bridge.asking import BlockingAsk, Questions
 from appclient.bridge.iterating import BlockingBlob, BlockingStream, BlockingSubscription
+from appclient.bridge.outcome import Outcome
 from appclient.bridge.portal import Job, Portal, PortalClosed
 from appclient.client import Client, ClientStatistics
 from appclient.errors import Closed
@@ -62,7 +62,7 @@ class _Life:
     def __init__(self, manager: AbstractAsyncContextManager[Client]) -> None:
         self._manager = manager
         self._closing = trio.Event()
-        self.opened: Future[Client] = Future()
+        self.opened: Outcome[Client] = Outcome()
 
     async def run(self) -> None:
         try:
@@ -70,7 +70,7 @@ class _Life:
                 self.opened.set_result(client)
                 await self._closing.wait()
         except BaseException as exc:
-            if self.opened.done():
+            if self.opened.done:
                 raise
             self.opened.set_exception(exc)
 
@@ -85,7 +85,7 @@ class BlockingClient:
         self._portal = portal
         self._life = life
         self._running = running
-        self._client = life.opened.result()
+        self._client = life.opened.wait()
 
     def use(self, cls: Callable[..., InterfaceT]) -> InterfaceT:
         """A proxy of one of the server's interfaces, whose methods are plain functions.
@@ -250,7 +250,7 @@ class BlockingClient:
         """End the connection; may be called twice. Calls that wait in other threads fail."""
         self._portal.post(self._life.close)
         if self._portal.waits_for_this:  # it ends once this function has returned
-            self._running.result.add_done_callback(lambda _: self._portal.close())
+            self._running.outcome.on_done(self._portal.close)
             return
         try:
             self._running.wait()
@@ -309,7 +309,7 @@ def connect(
         running = portal.start(life.run)
         if questions is not None:
             questions.answer_until(life.opened)
-        life.opened.result()
+        life.opened.wait()
     except BaseException:
         portal.close()
         raise

@@ -6,10 +6,7 @@ be a nursery inside, is held open by a job there.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, InvalidStateError
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
@@ -17,6 +14,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 import trio
 
+from appclient.bridge.outcome import Outcome
 from appclient.bridge.portal import Job, PortalClosed
 from protocol.interface import Blob, Event, Gap, Stream
 from protocol.interface.blob import DEFAULT_READ, PathLike, Progress
@@ -186,7 +184,10 @@ class _Held:
         """Enter the manager; raises what entering raised."""
         if self._job is not None:
             raise LocalProtocolError("this was opened already; call again for another")
-        entered: Future[None] = Future()
+        timeout = self._client.timeout
+        if timeout is not None and timeout <= 0:
+            raise TimeoutError("it could not be opened in time")
+        entered: Outcome[None] = Outcome()
         leaving = self._leaving = trio.Event()
 
         async def hold() -> None:
@@ -195,36 +196,42 @@ class _Held:
                     entered.set_result(None)
                     await leaving.wait()
             except BaseException as exc:
-                if entered.done():
+                if entered.done:
                     raise
                 if isinstance(exc, trio.Cancelled):
                     entered.set_exception(PortalClosed("the client was closed"))
                     raise
                 entered.set_exception(exc)
 
-        def not_begun(_: object) -> None:
-            with contextlib.suppress(InvalidStateError):
-                entered.set_exception(PortalClosed("the client was closed"))
+        def not_begun() -> None:  # the loop has ended before this job's turn came
+            entered.set_exception(PortalClosed("the client was closed"))
 
-        self._job = self._client.start(hold)
-        self._job.result.add_done_callback(not_begun)  # where the loop ended before its turn came
         try:
-            entered.result(self._client.timeout)
+            self._job = self._client.start(hold)
+            self._job.outcome.on_done(not_begun)
+            entered.wait(timeout)
         except PortalClosed as exc:
             raise self._client.closed() from exc
-        except FutureTimeout as exc:
-            self._job.cancel()
-            raise TimeoutError("it could not be opened in time") from exc
-        except BaseException:
-            self._job.cancel()
+        except BaseException as exc:
+            self._client.post(leaving.set)  # Ctrl+C may have come before the job had a name here
+            if self._job is not None:
+                self._job.cancel()
+            if isinstance(exc, TimeoutError) and not entered.done:
+                raise TimeoutError("it could not be opened in time") from exc
             raise
 
     def leave(self) -> None:
         """Leave it; may be called twice."""
-        job, self._job = self._job, None
-        if job is not None and self._leaving is not None:
-            self._client.post(self._leaving.set)
+        job, leaving = self._job, self._leaving
+        if job is None or leaving is None:
+            return
+        try:
+            self._client.post(leaving.set)
+            self._job = None
             job.wait()
+        except BaseException:
+            self._client.post(leaving.set)  # Ctrl+C may have come before the first
+            raise
 
 
 _END = object()

@@ -10,12 +10,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import trio
 
+from appclient.bridge.outcome import Outcome
 from protocol.peer.outside import OutsideCaller
 
 T = TypeVar("T")
@@ -37,17 +38,17 @@ class Portal:
 
     def __init__(self, name: str) -> None:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._started: Future[None] = Future()
+        self._started: Outcome[None] = Outcome()
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
-        self._jobs: set[Future[Any]] = set()
+        self._jobs: set[Outcome[Any]] = set()
         self._process = os.getpid()
         self._running = _Running()
         self.outside = OutsideCaller(self._running.lock, self.post)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._started.result()
+        self._started.wait()
         return self
 
     def __exit__(
@@ -71,8 +72,7 @@ class Portal:
         finally:
             self._nursery = None
             for job in list(self._jobs):
-                if not job.done():
-                    job.set_exception(PortalClosed("the client was closed"))
+                job.set_exception(PortalClosed("the client was closed"))
 
     def call(self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None) -> T:
         """Run an async function in the loop and wait for what it returns.
@@ -87,11 +87,12 @@ class Portal:
             PortalClosed: the loop has ended.
         """
         self.check_thread()
-        job = self.start(function, *args, timeout=timeout)
+        job: Job[T] = Job(self)
         try:
-            return job.result.result()
+            self._start(job, timeout, function, args)
+            return job.outcome.wait()
         except BaseException:
-            if not job.result.done():  # Ctrl+C while waiting
+            if not job.outcome.done:  # Ctrl+C while waiting
                 job.cancel()
             raise
 
@@ -106,8 +107,8 @@ class Portal:
     def waits_for_this(self) -> bool:
         """Whether the loop goes on only when the function that asks has returned.
 
-        So it is in a callback, which the loop itself calls, and in a signal handler or a finalizer that runs in the
-        midst of a call of this thread.
+        So it is in a callback, which the loop itself calls, and in a signal handler or a finalizer that interrupts
+        this thread while it has a lock that the loop needs.
         """
         # Idents of threads are given out again: an ended loop's may be this one's.
         return threading.current_thread() is self._thread or self.outside.is_inside
@@ -128,30 +129,48 @@ class Portal:
         Raises:
             PortalClosed: the loop has ended, or this is a forked child, which has no such thread.
         """
+        job: Job[T] = Job(self)
+        self._start(job, timeout, function, args)
+        return job
+
+    def _start(
+        self, job: Job[Any], timeout: float | None, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
         if self.is_elsewhere:
             raise PortalClosed("the client belongs to the process that this one was forked from")
-        job: Job[T] = Job(self)
-        self._jobs.add(job.result)
-        job.result.add_done_callback(self._jobs.discard)
+        self._jobs.add(job.outcome)
+        job.outcome.on_done(partial(self._jobs.discard, job.outcome))
         try:
             if self._token is None:
                 raise trio.RunFinishedError
-            self._token.run_sync_soon(self._begin, job, timeout, function, args)
+            self._soon(self._begin, job, timeout, function, args)
         except trio.RunFinishedError as exc:
             raise PortalClosed("the client was closed") from exc
-        return job
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have a function called in the loop soon; nothing happens where the loop has ended."""
         if self._token is not None and not self.is_elsewhere:
             with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(function, *args)
+                self._soon(function, *args)
+
+    def _soon(self, function: Callable[..., object], *args: Any) -> None:
+        """Post, marked as inside: the loop needs trio's own lock for that, too."""
+        assert self._token is not None
+        inside, thread = self.outside.inside, threading.get_ident()
+        if thread in inside:
+            self._token.run_sync_soon(function, *args)
+            return
+        try:
+            inside.add(thread)
+            self._token.run_sync_soon(function, *args)
+        finally:
+            inside.discard(thread)
 
     def close(self) -> None:
         """End the loop and its thread; may be called twice, and does not wait where the loop waits for the caller."""
         if self.is_elsewhere or self._thread.ident is None:
             return
-        self._started.result()  # Ctrl+C may have come before there was a loop to end
+        self._started.wait()  # Ctrl+C may have come before there was a loop to end
         self.post(self._end)
         if not self.waits_for_this:
             self._thread.join()
@@ -162,10 +181,10 @@ class Portal:
             nursery.cancel_scope.cancel()
 
     def _begin(self, job: Job[Any], *args: Any) -> None:
-        if job.result.done():
+        if job.outcome.done:
             pass  # the loop ended before this job's turn came
         elif self._nursery is None:
-            job.result.set_exception(PortalClosed("the client was closed"))
+            job.outcome.set_exception(PortalClosed("the client was closed"))
         else:
             self._nursery.start_soon(self._work, job, *args)
 
@@ -185,14 +204,14 @@ class Portal:
         except trio.Cancelled:
             raise
         except BaseException as exc:
-            job.result.set_exception(exc)
+            job.outcome.set_exception(exc)
             return
         if not scope.cancelled_caught:
-            job.result.set_result(result)
+            job.outcome.set_result(result)
         elif timeout is not None and trio.current_time() >= scope.deadline:
-            job.result.set_exception(TimeoutError(f"it took longer than {timeout:g} s"))
+            job.outcome.set_exception(TimeoutError(f"it took longer than {timeout:g} s"))
         else:
-            job.result.set_exception(PortalClosed("the call was cancelled"))
+            job.outcome.set_exception(PortalClosed("the call was cancelled"))
 
 
 class _Running(trio.abc.Instrument):
@@ -218,12 +237,12 @@ class Job(Generic[T]):
     """One function that runs in a portal's loop.
 
     Attributes:
-        result: what it returned or raised.
+        outcome: what it returned or raised.
         scope: around it; belongs to the loop's thread.
     """
 
     def __init__(self, portal: Portal) -> None:
-        self.result: Future[T] = Future()
+        self.outcome: Outcome[T] = Outcome()
         self.scope = trio.CancelScope()
         self._portal = portal
 
@@ -231,7 +250,7 @@ class Job(Generic[T]):
         """Wait until it has ended, but not where the loop waits for the caller."""
         if not self._portal.waits_for_this and not self._portal.is_elsewhere:
             with contextlib.suppress(PortalClosed):
-                self.result.result()
+                self.outcome.wait()
 
     def cancel(self) -> None:
         """Cancel it, from any thread."""

@@ -156,7 +156,7 @@ class Event(Generic[T]):
         return f"<Event {self._name}>"
 
     def publish(self, value: T) -> None:
-        """Send a value to every subscriber; never waits.
+        """Send a value to every subscriber; waits for none of them.
 
         Raises:
             InvalidValue: the value is not what the event's annotation says.

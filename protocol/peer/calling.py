@@ -84,11 +84,11 @@ class PeerCaller:
         return RemoteSubscription(queue, connections.subscribe, connections.unsubscribe, **options)
 
     async def _call_later(self, method: Method, body: list[Any]) -> Any:
-        peer = await self._connections.wait_peer(method)
-        return await call_on(peer, method, body, self._connections)
+        return await call_on(await self._connections.wait_peer(method), method, body, self._connections)
 
     async def _call_sending(self, method: Method, body: list[Any], channel: Stream[Any] | Blob) -> Any:
         """A call with a stream or blob among its arguments."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         peer = await self._connections.wait_peer(method)
         await peer.wait_slot()
         pending = PendingCall(method.qualified)
@@ -263,6 +263,7 @@ class CalledStream(Stream[T]):
     async def _open(self) -> None:
         if self._items is not None:
             raise _received_already(self._method)
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._peer = await self._connections.wait_peer(self._method)
         await self._peer.wait_slot()
         incoming = Incoming(self._method.qualified, self._consumed)
@@ -346,6 +347,7 @@ class CalledBlob(ReceivedBlob):
         if self._left:
             raise _received_already(self._method)
         if not self._stream:
+            await trio.lowlevel.checkpoint_if_cancelled()
             self._peer = await self._connections.wait_peer(self._method)
             await self._peer.wait_slot()
             extra: dict[str, object] | None = {"offset": offset} if offset else None

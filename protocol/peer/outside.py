@@ -6,7 +6,8 @@ may do it all, provided that the loop does nothing meanwhile. That is what the l
 whenever it runs tasks, and so do threads while they touch a connection; nobody does who waits. In a thread nothing
 of trio may be called: what concerns tasks is posted to the loop.
 
-A thread reads for `PATIENCE` at most, then the leader goes on: so a call that takes long costs the loop no looks.
+A thread reads for `PATIENCE` at most, then the leader goes on: so a call that takes long costs the loop no looks. Where
+a signal handler keeps the thread from going on, the leader takes reading back itself.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from protocol.peer.peer import Peer
 from protocol.peer.pending import SAME_DEADLINE, PendingCall
 from protocol.transport import TransportError
 from protocol.wire import codes
-from protocol.wire.errors import ErrorInfo
+from protocol.wire.errors import CodecError, ErrorInfo, MessageTooLarge
 
 PATIENCE = 0.02
 """Seconds that a thread waits for the connection itself. The loss of it is noticed as late, at most."""
 INTERRUPTED = "a call was interrupted while it was being sent or received"
+
+
+class Late(Exception):
+    """The time of a call is over: no TimeoutError, which a signal handler may raise, too."""
 
 
 class ThreadCall(PendingCall):
@@ -38,6 +43,7 @@ class ThreadCall(PendingCall):
     """
 
     __slots__ = ("_settled", "stream")
+    in_thread = True
 
     def __init__(self, method: str) -> None:
         super().__init__(method)
@@ -53,10 +59,10 @@ class ThreadCall(PendingCall):
             self._settled.release()
 
     def wait_in_thread(self, ends: float | None) -> None:
-        """Wait for the outcome; raises TimeoutError when `time.monotonic` has reached `ends`."""
+        """Wait for the outcome; raises Late when `time.monotonic` has reached `ends`."""
         seconds = -1 if ends is None else min(max(0.0, ends - time.monotonic()), threading.TIMEOUT_MAX)
         if not self.done and not self._settled.acquire(timeout=seconds):
-            raise TimeoutError
+            raise Late
 
 
 class OutsideCaller:
@@ -65,20 +71,21 @@ class OutsideCaller:
     Args:
         lock: the loop holds it while it runs tasks.
         post: has a function called in the loop soon.
+
+    Attributes:
+        inside: threads in the midst of something that the loop waits for: they have a lock that it needs, or are
+            about to.
     """
 
     def __init__(self, lock: threading.Lock, post: Callable[..., object]) -> None:
         self._lock = lock
         self._post = post
-        self._inside: set[int] = set()  # threads that have the lock here, or are about to
+        self.inside: set[int] = set()
 
     @property
     def is_inside(self) -> bool:
-        """Whether this thread is in the midst of a call, which the loop waits for.
-
-        That is so in a signal handler, or in a finalizer that the garbage collector calls.
-        """
-        return threading.get_ident() in self._inside
+        """Whether this thread is one of them: so it is in a signal handler, or in a finalizer, that interrupts it."""
+        return threading.get_ident() in self.inside
 
     def call(self, peer: Peer, method: str, body: bytes, timeout: float | None) -> bytes | ErrorInfo | None:
         """Make a call and wait for its outcome.
@@ -107,11 +114,11 @@ class OutsideCaller:
                 return None
             self._wait(peer, pending, ends)
             if ends is not None and _is_same_deadline(pending.outcome, ends):
-                raise TimeoutError
-        except TimeoutError:
+                raise Late
+        except Late:
             self._post(_give_up, peer, pending)
             raise TimeoutError(f"it took longer than {timeout:g} s") from None
-        except BaseException:  # Ctrl+C
+        except BaseException:  # Ctrl+C, for example
             self._post(_give_up, peer, pending)
             raise
         return pending.outcome
@@ -119,26 +126,28 @@ class OutsideCaller:
     def _step(self, peer: Peer, step: Callable[..., bool], *args: object) -> bool:
         """Touch a connection while the loop does not.
 
-        Ctrl+C may come in the midst, and nobody knows then what has been done: that ends the connection.
+        Ctrl+C, or what another signal handler raises, may come in the midst, and nobody knows then what has been
+        done: that ends the connection.
         """
         thread = threading.get_ident()
         whole = True
         try:
-            self._inside.add(thread)
+            self.inside.add(thread)
             with self._lock:
                 whole = False
                 result = step(peer, *args)
                 whole = True
-        except Exception:
+        except (MessageTooLarge, CodecError):  # of `open_call`, which has done nothing then
             whole = True
             raise
         finally:
-            if not whole:
-                peer.reading.lent = (
-                    False  # the next call is the loop's, which has ended this connection by then
-                )
-                self._post(peer.end, INTERRUPTED)
-            self._inside.discard(thread)
+            try:
+                if not whole:
+                    # This thread's next call is the loop's, which has ended the connection by then.
+                    peer.reading.lent = False
+                    self._post(peer.end, INTERRUPTED)
+            finally:
+                self.inside.discard(thread)
         return result
 
     def _open(self, peer: Peer, pending: ThreadCall, body: bytes, timeout: float | None) -> bool:
@@ -169,6 +178,8 @@ class OutsideCaller:
     def _take(self, peer: Peer, pending: ThreadCall, last: bool) -> bool:
         """Take what has arrived; returns whether this thread has read enough, as it has at its `last` try."""
         reading = peer.reading
+        if reading.reader is not pending:  # the leader has waited long enough
+            return True
         over = True
         try:
             over = pending.done or reading.take(pending, reading.now()) or last

@@ -21,9 +21,11 @@ class PendingCall:
         method: qualified name, for errors.
         outcome: the packed result, or what failed.
         done: whether the outcome is there.
+        in_thread: whether a thread outside of the loop waits for it.
     """
 
     __slots__ = ("_task", "done", "method", "outcome")
+    in_thread = False
 
     def __init__(self, method: str) -> None:
         self.method = method

@@ -45,6 +45,8 @@ CLOSE = 0.05
 """Seconds in which these must have come."""
 TICK = 0.005
 """Seconds between two looks of the leader whether it must read again."""
+LONG = 0.2
+"""Seconds after which the leader takes reading from a thread: it would have given it back, did it go on."""
 DISTURBED = 16 * STREAK
 """So many calls more come before reading is lent again, once something else than answers has come."""
 
@@ -103,7 +105,11 @@ class Reading:
                 if self.reader is None:
                     return
                 self._timed = False  # whoever reads takes long, and tells when he is done
-                await self._leader.wait()
+                with trio.move_on_after(LONG if self.reader.in_thread else math.inf) as scope:
+                    await self._leader.wait()
+                if scope.cancelled_caught and self._turns == turns:
+                    self.reader = None  # he looks before he reads again
+                    return
         finally:
             self.lent = False
             self._alone = min(self._alone, 0)

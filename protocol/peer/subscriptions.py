@@ -332,6 +332,7 @@ class RemoteSubscription(Generic[T]):
         self._gaps = gaps
 
     async def __aenter__(self) -> Self:
+        await trio.lowlevel.checkpoint_if_cancelled()
         await self._enter(self._queue)
         try:
             await self._queue.confirmed.wait()

@@ -6,7 +6,10 @@ a slow subscriber gets is its policy's matter (`protocol.wire.subscriber`).
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +18,22 @@ import trio
 from protocol.interface import EventSpec
 from protocol.peer.delivery import Delivery
 from protocol.wire.codec import pack
+from protocol.wire.errors import LocalProtocolError
 from protocol.wire.publications import encode_event
 from protocol.wire.subscriber import Policy
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
+
+
+Prepared = tuple[bytes, Any]
+"""A packed event, and the key by which `latest` tells it from others."""
+SENT_IN_A_ROW = 32
+"""Events of other threads that are sent before other tasks have their turn."""
+MOST_POSTED = 1000
+"""Events of other threads that wait for the loop, after which these are slowed down."""
+SLOWEST = 100
+"""Milliseconds that one of them takes at most then."""
 
 
 class Topic:
@@ -76,15 +90,19 @@ class Topic:
         """Forget a connection's subscriptions."""
         self._subscribers.pop(peer, None)
 
-    def publish(self, value: Any) -> None:
-        """Send an event to all subscribers; from the loop's thread.
+    def prepare(self, value: Any) -> Prepared:
+        """Check and pack a value; in any thread.
 
         Raises:
             InvalidValue: the value is not what the event's annotation says.
             CodecError: it cannot be packed.
         """
-        body = pack(self.spec.item.encode(value))
         key = self.spec.key(value) if self.spec.key is not None else None
+        return pack(self.spec.item.encode(value)), key
+
+    def send(self, prepared: Prepared) -> None:
+        """Send an event to all subscribers; in the loop's thread."""
+        body, key = prepared
         self.sequence += 1
         payload = encode_event(self.sequence, body)
         for peer, streams in list(self._subscribers.items()):
@@ -100,8 +118,10 @@ class TopicTable:
 
     def __init__(self) -> None:
         self._topics: dict[str, Topic] = {}
-        self._token: trio.lowlevel.TrioToken | None = None
+        self._token: trio.lowlevel.TrioToken | None = None  # while it is served
+        self._served = 0  # so many times
         self._delivery = Delivery()
+        self._posted: deque[tuple[Topic, Prepared]] = deque()  # in other threads
 
     def add(self, spec: EventSpec) -> None:
         """Have a topic for an event."""
@@ -114,26 +134,67 @@ class TopicTable:
     def __iter__(self) -> Iterator[Topic]:
         return iter(self._topics.values())
 
-    def bind_loop(self) -> None:
-        """Remember the running loop, so that other threads can publish."""
-        self._token = trio.lowlevel.current_trio_token()
-        self._delivery.bind_loop(self._token)
+    @contextlib.contextmanager
+    def served(self) -> Iterator[None]:
+        """While the body runs, in the running loop, other threads can publish to it.
+
+        Raises:
+            LocalProtocolError: this is served in another loop at the same time.
+        """
+        token = trio.lowlevel.current_trio_token()
+        if self._token is not token:
+            if self._token is not None:
+                raise LocalProtocolError(
+                    "this application is served in another thread at the same time: make one for each, as its "
+                    "events belong to one loop"
+                )
+            self._posted.clear()
+            self._delivery.bind_loop(token)
+        self._token = token
+        self._served += 1
+        try:
+            yield
+        finally:
+            self._served -= 1
+            if not self._served:
+                self._token = None
 
     def publish(self, spec: EventSpec, value: Any) -> None:
         """Publish an event, from the loop or from any other thread.
 
+        Where nobody serves it any more, nothing happens: nobody subscribes.
+
         Raises:
             InvalidValue: the value is not what the event's annotation says.
+            CodecError: it cannot be packed.
         """
         topic = self._topics[spec.qualified]
+        prepared = topic.prepare(value)
         here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
-        if self._token is None or here is self._token:
-            topic.publish(value)
-        elif here is not None:  # another loop, such as a blocking client's in this process: it must not wait
-            topic.spec.item.encode(value)  # what is wrong with the value is said here
-            self._token.run_sync_soon(topic.publish, value)
-        else:
-            trio.from_thread.run_sync(topic.publish, value, trio_token=self._token)
+        token = self._token
+        if token is None or here is token:
+            topic.send(prepared)
+            return
+        # It must not wait for the loop: a signal handler may have interrupted what the loop waits for.
+        self._posted.append((topic, prepared))
+        with contextlib.suppress(trio.RunFinishedError):
+            token.run_sync_soon(self._send_posted, idempotent=True)
+        if here is None:
+            self._slow_down()
+
+    def _send_posted(self) -> None:
+        for _ in range(min(len(self._posted), SENT_IN_A_ROW)):
+            topic, prepared = self._posted.popleft()
+            topic.send(prepared)
+        if self._posted and self._token is not None:
+            self._token.run_sync_soon(self._send_posted, idempotent=True)
+
+    def _slow_down(self) -> None:
+        """Let the loop catch up with a thread that publishes faster than it sends, for a bounded time."""
+        for _ in range(SLOWEST):
+            if len(self._posted) <= MOST_POSTED:
+                return
+            time.sleep(0.001)
 
     def forget(self, peer: Peer) -> None:
         """Forget a connection's subscriptions."""

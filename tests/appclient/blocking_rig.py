@@ -76,7 +76,7 @@ def serving(folder: Path | None = None) -> Iterator[Rig]:
         job = portal.start(serve)
         yield Rig(portal, started.result(SECONDS), counter, folder)
         stop.set()
-        job.result.result(SECONDS)
+        job.outcome.wait(SECONDS)
 
 
 def within(function: Callable[[], Any], seconds: float = SECONDS) -> Any:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ import trio
 
 from appclient import Closed, ConnectionState
 from appclient.bridge import blocking
-from appclient.bridge.portal import Portal
+from appclient.bridge.outcome import Outcome
+from appclient.bridge.portal import Portal, PortalClosed
 from protocol.interface import Blob, Stream
 from protocol.peer import CallError, InternalError
+from protocol.peer.topics import Prepared
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import TransportError
 from tests.appclient.blocking_rig import SECONDS, Rig, publish, wait_for, within
@@ -118,14 +120,33 @@ def test_fail_after_bounds_each_call_and_stops_the_server_too(rig: Rig) -> None:
             next(numbers)
 
 
+@pytest.mark.parametrize("seconds", [1e10, 1e300, math.inf])
+def test_a_time_may_be_very_long(seconds: float, rig: Rig) -> None:
+    with rig.connect() as client, client.fail_after(seconds):
+        desk: Any = client.use(Desk)
+        assert desk.echo(1) == 1
+        with desk.count(0, 3) as numbers:
+            assert list(numbers) == [0, 1, 2]
+        with desk.queued.subscribe() as events:
+            rig.portal.call(publish, rig, 7)
+            assert next(events) == 7
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_a_call_that_has_no_time_is_not_made(seconds: float, rig: Rig) -> None:
+def test_a_call_that_has_no_time_is_not_made(
+    seconds: float, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with rig.connect() as client:
         desk: Any = client.use(Desk)
         with client.fail_after(seconds), pytest.raises(TimeoutError):
             desk.echo(-7)
         with client.fail_after(math.inf):
             assert desk.echo(1) == 1
+        monkeypatch.setattr(client._portal, "start", None)  # nothing begins
+        for manager in (desk.count(0, 3), desk.queued.subscribe()):
+            with client.fail_after(seconds), pytest.raises(TimeoutError), manager:
+                pass
+        monkeypatch.undo()
         assert -7 not in rig.counter.ran
         with pytest.raises(ValueError, match="NaN"), client.fail_after(math.nan):
             desk.echo(-7)
@@ -136,16 +157,16 @@ def test_an_interrupted_call_is_cancelled(rig: Rig, monkeypatch: pytest.MonkeyPa
     rig.counter.plans["wait"] = trio.sleep_forever
     with rig.connect() as client:
         desk: Any = client.use(Desk)
-        original = Future.result
+        original = Outcome.wait
 
-        def interrupted(self: Future[Any], timeout: float | None = None) -> Any:
+        def interrupted(self: Outcome[Any], timeout: float | None = None) -> Any:
             try:
                 return original(self, 0.2)
             except TimeoutError:
                 raise KeyboardInterrupt from None
 
         with monkeypatch.context() as patch:
-            patch.setattr(Future, "result", interrupted)
+            patch.setattr(Outcome, "wait", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 desk.run("wait")
         wait_for(lambda: rig.counter.ended == ["wait"])
@@ -239,13 +260,13 @@ def test_a_callback_in_another_loops_thread_may_publish(rig: Rig) -> None:
         desk: Any = client.use(Desk)
         topic = rig.server.application.service.topics.get("Desk.strict")
         assert topic is not None
-        original = topic.publish
+        original = topic.send
 
-        def note(value: int) -> None:
+        def note(prepared: Prepared) -> None:
             threads.append(threading.current_thread().name)
-            original(value)
+            original(prepared)
 
-        topic.publish = note  # type: ignore[method-assign]
+        topic.send = note  # type: ignore[method-assign]
         client.listen(desk.strict, got.append)
         client.listen(desk.queued, rig.counter.strict.publish)
         rig.portal.call(publish, rig, 7)
@@ -335,7 +356,8 @@ def test_jobs_that_begin_while_the_portal_closes_all_end() -> None:
         closer.join(SECONDS)
         assert not closer.is_alive()
         for job in jobs:
-            assert job.result.exception(SECONDS) is not None
+            with pytest.raises(PortalClosed):
+                job.outcome.wait(SECONDS)
 
 
 def test_an_internal_error_names_its_trace(rig: Rig, error_log: ErrorLog) -> None:

@@ -12,8 +12,8 @@ import trio
 
 from appclient import Closed
 from protocol.peer import CallError, outside, reading
-from tests.appclient.blocking_rig import Rig, is_handling, lend, peer_of, wait_for, within
-from tests.protocol.peer.desk import Desk
+from tests.appclient.blocking_rig import SECONDS, Rig, is_handling, lend, peer_of, wait_for, within
+from tests.protocol.peer.desk import Desk, Ringer
 
 pytestmark = pytest.mark.usefixtures("patient_leader")
 
@@ -37,15 +37,16 @@ def test_ctrl_c_while_a_thread_reads_cancels_the_call(rig: Rig, monkeypatch: pyt
         assert peer_of(client) is peer
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, TimeoutError, RuntimeError])
 @pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
-def test_ctrl_c_in_the_midst_of_a_step_ends_the_connection(
-    step: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+def test_what_a_signal_handler_raises_in_the_midst_of_a_step_ends_the_connection(
+    step: str, raised: type[BaseException], rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = getattr(reading.Reading, step)
 
     def interrupted(*args: object) -> object:
         if threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt
+            raise raised("alarm")
         return original(*args)
 
     with rig.connect() as client:
@@ -53,7 +54,7 @@ def test_ctrl_c_in_the_midst_of_a_step_ends_the_connection(
         peer = peer_of(client)
         with monkeypatch.context() as patch:
             patch.setattr(reading.Reading, step, interrupted)
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(raised, match="alarm"):
                 desk.echo(1)
         assert desk.echo(2) == 2
         assert peer.ended
@@ -123,6 +124,73 @@ def test_a_finalizer_may_end_a_subscription_in_the_midst_of_a_call(
             patch.setattr(reading.Reading, "take", interrupted)
             assert within(lambda: desk.echo(2)) == 2
         wait_for(lambda: not any(peer_of(client).connection.streams.subscriptions.values()))
+
+
+def test_a_signal_handler_may_call_while_its_thread_waits_for_an_answer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader does not wait for ever for a thread that cannot go on: that one waits for the leader."""
+    monkeypatch.setattr(reading, "TICK", 0.5)
+    with rig.connect() as client:
+        desk = lend(client)
+        wait_readable = outside.wait_readable
+        answers: list[object] = []
+
+        def interrupted(descriptor: int, seconds: float) -> None:
+            if not answers:
+                answers.append(None)
+                answers[:] = [desk.echo(7), list(desk.count(0, 3)), client.ping() < SECONDS]
+            wait_readable(descriptor, seconds)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(outside, "wait_readable", interrupted)
+            assert within(lambda: desk.echo(2)) == 2
+        assert answers == [7, [0, 1, 2], True]
+        assert desk.echo(3) == 3
+
+
+def test_the_loop_waits_for_a_thread_that_posts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a lock of trio's then: a signal handler must not wait for the loop, and may close the client."""
+    client = rig.connect()
+    desk: Any = client.use(Desk)
+    run_sync_soon = trio.lowlevel.TrioToken.run_sync_soon
+    said: list[str] = []
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        if not said and threading.current_thread() is threading.main_thread():
+            said.append("interrupted")
+            with pytest.raises(RuntimeError, match="later"):
+                desk.echo(1)
+            client.close()
+            said.append("closed")
+            assert client._portal.outside.is_inside  # the outer one is still at it
+        run_sync_soon(*args, **options)
+
+    monkeypatch.setattr(trio.lowlevel.TrioToken, "run_sync_soon", interrupted)
+    with contextlib.suppress(CallError, Closed):
+        desk.echo(2)
+    assert said == ["interrupted", "closed"]
+    assert not client._portal.outside.is_inside
+    wait_for(lambda: not client._portal._thread.is_alive())
+
+
+def test_a_signal_handler_may_publish_in_the_midst_of_a_call(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ringer = Ringer()
+    with rig.connect(serve=[ringer]) as client:
+        original = reading.Reading.take
+
+        def interrupted(*args: Any) -> bool:
+            ringer.rung.publish(1)
+            return original(*args)
+
+        def call() -> object:
+            desk = lend(client)
+            monkeypatch.setattr(reading.Reading, "take", interrupted)
+            return desk.echo(2)
+
+        assert within(call) == 2
 
 
 class _Interrupted:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 import attrs
 import pytest
@@ -12,7 +13,7 @@ import trio.lowlevel
 import trio.testing
 
 from appserver import current_call
-from protocol.interface import Stream
+from protocol.interface import Blob, Stream
 from protocol.peer import CallCancelled, DeadlineExceeded
 from protocol.wire import codes
 from protocol.wire.codec import pack
@@ -45,6 +46,43 @@ async def test_a_call_in_a_scope_that_is_cancelled_already_never_runs(autojump_c
         assert scope.cancelled_caught
         assert await rig.desk.echo(3) == 3
         assert rig.counter.ran == [3]
+
+
+@pytest.mark.parametrize("kind", ["stream", "iterated", "blob", "sending", "sending blob", "both", "event"])
+async def test_nothing_is_asked_in_a_scope_that_is_cancelled_already(
+    kind: str, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_rig() as rig:
+        desk = rig.desk
+        peer = rig.client.peer_nowait()
+        assert peer is not None
+
+        async def enter(manager: AbstractAsyncContextManager[object]) -> None:
+            async with manager:
+                pass
+
+        async def iterate() -> None:
+            async for _ in desk.count(0, 3):
+                pass
+
+        ask: Callable[[], Awaitable[object]] = {
+            "stream": lambda: enter(desk.count(0, 3)),
+            "iterated": iterate,
+            "blob": lambda: desk.give(10).read(),
+            "sending": lambda: desk.total(Stream([1, 2])),
+            "sending blob": lambda: desk.keep(Blob(b"content")),
+            "both": lambda: enter(desk.doubled(Stream([1, 2]))),
+            "event": lambda: enter(desk.queued.subscribe()),
+        }[kind]
+        await ask()
+        asked: list[str] = []
+        for name in ("open_call", "subscribe"):
+            monkeypatch.setattr(peer.connection, name, lambda *_, name=name, **__: asked.append(name))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await ask()
+        assert scope.cancelled_caught
+        assert not asked
 
 
 async def test_a_deadline_travels_as_what_is_left_of_it(autojump_clock: Clock) -> None:

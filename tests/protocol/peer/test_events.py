@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import attrs
@@ -10,11 +12,12 @@ import trio
 import trio.testing
 
 from appclient import ConnectionState
+from appserver.testing import loopback_server
 from protocol.interface import EventsLost, Gap, InvalidValue
-from protocol.peer import SlowSubscriber, TooManyCalls
+from protocol.peer import SlowSubscriber, TooManyCalls, topics
 from protocol.settings import LimitSettings, Settings
 from protocol.wire.errors import LocalProtocolError
-from tests.protocol.peer.desk import Bell, Desk, Line
+from tests.protocol.peer.desk import Bell, Desk, Line, new_desk
 from tests.protocol.peer.rig import Rig, open_rig
 
 Clock = trio.testing.MockClock
@@ -34,6 +37,12 @@ async def take_all(subscription: Any, into: list[int]) -> None:
     """Take items until the subscription ends."""
     async for item in subscription:
         into.append(item)
+
+
+def publish_numbers(rig: Rig, count: int) -> None:
+    """Publish events one after another."""
+    for number in range(count):
+        rig.counter.queued.publish(number)
 
 
 async def test_every_subscriber_gets_every_event_in_order(autojump_clock: Clock) -> None:
@@ -61,6 +70,59 @@ async def test_an_event_published_from_a_thread_arrives(patient_clock: Clock) ->
     async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
         await trio.to_thread.run_sync(rig.counter.queued.publish, 5)
         assert await take(numbers, 1) == [5]
+
+
+async def test_events_that_a_thread_publishes_without_waiting_arrive_as_they_were(
+    patient_clock: Clock,
+) -> None:
+    count = 3 * topics.SENT_IN_A_ROW
+    async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
+        await trio.to_thread.run_sync(publish_numbers, rig, count)
+        assert await take(numbers, count) == list(range(count))
+
+
+async def test_a_thread_that_publishes_faster_than_the_loop_sends_is_slowed_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topics, "MOST_POSTED", 10)
+    monkeypatch.setattr(topics, "SLOWEST", 20)
+    async with open_rig() as rig:
+        thread = threading.Thread(target=publish_numbers, args=(rig, 13))
+        began = time.monotonic()
+        thread.start()
+        thread.join()  # the loop sends nothing meanwhile
+        assert time.monotonic() - began >= 3 * 20 * 0.001
+        table = rig.server.server.application.service.topics
+        assert len(table._posted) == 13
+        while table._posted:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+
+
+def test_publishing_after_the_end_of_the_loop_reaches_nobody() -> None:
+    async def main() -> Rig:
+        async with open_rig() as rig:
+            rig.counter.queued.publish(1)
+            return rig
+
+    rig = trio.run(main)
+    rig.counter.queued.publish(2)
+    with pytest.raises(InvalidValue):
+        rig.counter.queued.publish("three")  # type: ignore[arg-type]
+
+
+async def test_an_application_is_served_by_one_loop_at_a_time() -> None:
+    application, _ = new_desk()
+
+    async def serve() -> None:
+        async with loopback_server(application):
+            pass
+
+    await serve()
+    async with loopback_server(application):
+        await serve()  # twice in one loop, and in another one afterwards
+        with pytest.raises(LocalProtocolError, match="another thread"):
+            await trio.to_thread.run_sync(trio.run, serve)
+    await trio.to_thread.run_sync(trio.run, serve)
 
 
 async def test_a_wrong_event_is_the_publishers_error_and_reaches_nobody(autojump_clock: Clock) -> None:
