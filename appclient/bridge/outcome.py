@@ -70,13 +70,12 @@ class Outcome(Generic[T]):
             TimeoutError: it did not come in time.
             BaseException: the exception.
         """
-        if not self.done:
-            waiter = threading.Lock()
-            waiter.acquire()
-            self.on_done(waiter.release)
-            seconds = -1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)
-            if not waiter.acquire(timeout=seconds) and not self.done:
-                raise TimeoutError
+        waiter = threading.Lock()
+        waiter.acquire()
+        self.on_done(waiter.release)
+        seconds = -1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)
+        if not self.done and not waiter.acquire(timeout=seconds) and not self.done:
+            raise TimeoutError
         if self._error is not None:
             raise self._error
         return cast(T, self._value)

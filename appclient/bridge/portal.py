@@ -144,8 +144,11 @@ class Portal:
             if self._token is None:
                 raise trio.RunFinishedError
             self._soon(self._begin, job, timeout, function, args)
-        except trio.RunFinishedError as exc:
-            raise PortalClosed("the client was closed") from exc
+        except BaseException as exc:
+            self._jobs.discard(job.outcome)
+            if isinstance(exc, trio.RunFinishedError):
+                raise PortalClosed("the client was closed") from exc
+            raise
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have a function called in the loop soon; nothing happens where the loop has ended."""

@@ -38,6 +38,8 @@ class Converter:
         wire_also: types that `decode` takes where no other member of the union claims them.
         passes: exact types whose values both directions return untouched.
         key: whether its values, plain and Python, are hashable: members of sets, keys of maps.
+        form: where all encoded values are of one type that msgpack has no form for, what makes theirs: the codec
+            would be asked for it otherwise. Only generated functions use it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Converter:
     wire_also: tuple[type, ...] = ()
     passes: tuple[type, ...] = ()
     key: bool = False
+    form: Conversion | None = None
 
     def __repr__(self) -> str:
         return f"<Converter {self.name}>"

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from protocol.interface.converter import Conversion, Converter
 from protocol.interface.errors import ContractError, mismatch, shown, unacceptable
+from protocol.wire.extensions import FORMS
 
 
 def _name(kind: type) -> str:
@@ -113,7 +114,8 @@ def _scalar(kind: type) -> Converter:
     check = _CHECKS[kind]
     also = _ALSO.get(kind, ())
     passes = () if kind in _CONDITIONAL else (kind,)
-    return Converter(name, check, check, name, (kind, *also), (kind,), also, passes, key=True)
+    form = FORMS.get(kind)
+    return Converter(name, check, check, name, (kind, *also), (kind,), also, passes, key=True, form=form)
 
 
 SCALARS: dict[type, Callable[[], Converter]] = {kind: (lambda kind=kind: _scalar(kind)) for kind in _CHECKS}  # type: ignore[misc]

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from types import NoneType
 from typing import Any
 
 import attrs
@@ -37,7 +36,6 @@ from protocol.interface.converter import Conversion, Converter
 from protocol.interface.errors import ContractError, InvalidValue, mismatch
 from protocol.interface.source import Source
 from protocol.wire.errors import CodecError
-from protocol.wire.extensions import FORMS
 
 
 def structure_fields(cls: type) -> list[attrs.Attribute[Any]]:
@@ -124,7 +122,9 @@ def _encoder(
         converter = converters[field.name]
         source.line(2, f"{variable} = _value.{field.name}")
         source.convert(2, variable, f".{field.name}", converter, converter.encode)
-        _add_form(source, variable, f".{field.name}", converter)
+        if converter.form is not None:
+            source.line(2, f"_at = {f'.{field.name}'!r}")
+            source.line(2, f"{variable} = {source.bind(f'form{variable}', converter.form)}({variable})")
     source.line(2, "pass")
     _add_failure_path(source)
     source.line(1, "except _CodecError as _error:")
@@ -132,16 +132,6 @@ def _encoder(
     entries = ", ".join(f"{field.name!r}: _v_{field.name}" for field in fields)
     source.line(1, f"return {{{entries}}}")
     return source.build("encode")
-
-
-def _add_form(source: Source, variable: str, at: str, converter: Converter) -> None:
-    """Give a value the form here that the codec would be asked for, where all values of its type have one."""
-    kinds = [kind for kind in converter.passes if kind is not NoneType]
-    if len(kinds) == 1 and kinds[0] in FORMS:
-        form = source.bind(f"form{variable}", FORMS[kinds[0]])
-        source.line(2, f"_at = {at!r}")
-        absent = f" if {variable} is not None else None" if NoneType in converter.passes else ""
-        source.line(2, f"{variable} = {form}({variable}){absent}")
 
 
 def _decoder(

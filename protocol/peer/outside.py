@@ -12,7 +12,6 @@ a signal handler keeps the thread from going on, the leader takes reading back i
 
 from __future__ import annotations
 
-import contextlib
 import select
 import sys
 import threading
@@ -167,8 +166,7 @@ class OutsideCaller:
             until = ends
         seconds = until - now
         while True:
-            with contextlib.suppress(OSError, ValueError):  # the loop has closed it meanwhile
-                wait_readable(peer.transport.fileno(), seconds)
+            wait_readable(peer.transport.fileno(), seconds)
             seconds = until - time.monotonic()
             if self._step(peer, self._take, pending, seconds <= 0):
                 break
@@ -184,6 +182,7 @@ class OutsideCaller:
         try:
             over = pending.done or reading.take(pending, reading.now()) or last
         except TransportError as exc:
+            _raise_foreign(exc)
             self._post(peer.fail, exc)
         self._flush(peer)
         if over:
@@ -198,7 +197,14 @@ class OutsideCaller:
             if not peer.flush_outside():
                 self._post(peer.wake)
         except TransportError as exc:
+            _raise_foreign(exc)
             self._post(peer.fail, exc)
+
+
+def _raise_foreign(error: TransportError) -> None:
+    """Raise what is none of the connection's, but a signal handler's TimeoutError, for example: it has no number."""
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
+        raise error.__cause__
 
 
 def _give_up(peer: Peer, pending: ThreadCall) -> None:
@@ -226,13 +232,21 @@ def _is_same_deadline(outcome: bytes | ErrorInfo, ends: float) -> bool:
 
 
 def _poll(descriptor: int, seconds: float) -> None:
+    if descriptor < 0:  # the loop has closed it meanwhile
+        return
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     poll.poll(max(0.0, seconds) * 1000)
 
 
 def _select(descriptor: int, seconds: float) -> None:
-    select.select([descriptor], [], [], max(0.0, seconds))
+    if descriptor < 0:  # the loop has closed it meanwhile
+        return
+    try:
+        select.select([descriptor], [], [], max(0.0, seconds))
+    except OSError as exc:  # or closes it now
+        if exc.errno is None:  # a signal handler's
+            raise
 
 
 wait_readable: Callable[[int, float], Any] = _select if sys.platform == "win32" else _poll

@@ -7,6 +7,7 @@ a slow subscriber gets is its policy's matter (`protocol.wire.subscriber`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from protocol.interface import EventSpec
+from protocol.interface import EventSpec, InvalidValue
 from protocol.peer.delivery import Delivery
 from protocol.wire.codec import pack
 from protocol.wire.errors import LocalProtocolError
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from protocol.peer.peer import Peer
 
 
+logger = logging.getLogger("appserver.events")
+
 Prepared = tuple[bytes, Any]
 """A packed event, and the key by which `latest` tells it from others."""
-SENT_IN_A_ROW = 32
-"""Events of other threads that are sent before other tasks have their turn."""
-MOST_POSTED = 1000
+MOST_POSTED = 100
 """Events of other threads that wait for the loop, after which these are slowed down."""
 SLOWEST = 100
 """Milliseconds that one of them takes at most then."""
@@ -97,8 +98,14 @@ class Topic:
             InvalidValue: the value is not what the event's annotation says.
             CodecError: it cannot be packed.
         """
+        body = pack(self.spec.item.encode(value))
         key = self.spec.key(value) if self.spec.key is not None else None
-        return pack(self.spec.item.encode(value)), key
+        try:
+            hash(key)
+        except TypeError:  # of a list, or of a signalling NaN
+            path = f"event.{self.spec.policy.key}"
+            raise InvalidValue(path, "a key that can be compared", type(key).__name__) from None
+        return body, key
 
     def send(self, prepared: Prepared) -> None:
         """Send an event to all subscribers; in the loop's thread."""
@@ -148,7 +155,8 @@ class TopicTable:
                     "this application is served in another thread at the same time: make one for each, as its "
                     "events belong to one loop"
                 )
-            self._posted.clear()
+            while self._posted:  # to a loop that has ended: who comes back is told of a gap
+                self._posted.popleft()[0].sequence += 1
             self._delivery.bind_loop(token)
         self._token = token
         self._served += 1
@@ -172,22 +180,27 @@ class TopicTable:
         prepared = topic.prepare(value)
         here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
         token = self._token
-        if token is None or here is token:
+        if here is not None and here is token:
+            self._send_posted()
             topic.send(prepared)
-            return
-        # It must not wait for the loop: a signal handler may have interrupted what the loop waits for.
-        self._posted.append((topic, prepared))
-        with contextlib.suppress(trio.RunFinishedError):
-            token.run_sync_soon(self._send_posted, idempotent=True)
-        if here is None:
-            self._slow_down()
+        elif token is None:  # nobody subscribes
+            topic.sequence += 1
+        else:
+            # It must not wait for the loop: a signal handler may have interrupted what the loop waits for.
+            self._posted.append((topic, prepared))
+            with contextlib.suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._send_posted, idempotent=True)
+            if here is None:
+                self._slow_down()
 
     def _send_posted(self) -> None:
-        for _ in range(min(len(self._posted), SENT_IN_A_ROW)):
+        """Send what other threads have published, all of it: what the loop publishes next comes after that."""
+        for _ in range(len(self._posted)):
             topic, prepared = self._posted.popleft()
-            topic.send(prepared)
-        if self._posted and self._token is not None:
-            self._token.run_sync_soon(self._send_posted, idempotent=True)
+            try:
+                topic.send(prepared)
+            except Exception:  # its publisher has gone on
+                logger.exception("an event could not be sent", extra={"event": topic.spec.qualified})
 
     def _slow_down(self) -> None:
         """Let the loop catch up with a thread that publishes faster than it sends, for a bounded time."""

@@ -5,32 +5,36 @@ from __future__ import annotations
 import contextlib
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
 
 from appclient import Closed
 from protocol.peer import CallError, outside, reading
+from protocol.transport import ConnectionReset
 from tests.appclient.blocking_rig import SECONDS, Rig, is_handling, lend, peer_of, wait_for, within
 from tests.protocol.peer.desk import Desk, Ringer
 
 pytestmark = pytest.mark.usefixtures("patient_leader")
 
 
-def test_ctrl_c_while_a_thread_reads_cancels_the_call(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, TimeoutError, OSError, ValueError])
+def test_what_a_signal_handler_raises_while_a_thread_waits_cancels_the_call(
+    raised: type[BaseException], rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig.counter.plans["wait"] = trio.sleep_forever
 
     def interrupted(descriptor: int, seconds: float) -> None:
         wait_for(lambda: is_handling(rig))
-        raise KeyboardInterrupt
+        raise raised("alarm")
 
     with rig.connect() as client:
         desk = lend(client)
         peer = peer_of(client)
         with monkeypatch.context() as patch:
             patch.setattr(outside, "wait_readable", interrupted)
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(raised, match="alarm"):
                 desk.run("wait")
         wait_for(lambda: rig.counter.ended == ["wait"])
         assert desk.echo(1) == 1
@@ -58,6 +62,25 @@ def test_what_a_signal_handler_raises_in_the_midst_of_a_step_ends_the_connection
                 desk.echo(1)
         assert desk.echo(2) == 2
         assert peer.ended
+        assert peer.reason == outside.INTERRUPTED
+
+
+@pytest.mark.parametrize("call", ["receive_nowait", "send_nowait"])
+def test_what_a_signal_handler_raises_in_the_operating_system_is_no_fault_of_the_connection(
+    call: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> NoReturn:
+        raise ConnectionReset("server") from TimeoutError("alarm")
+
+    with rig.connect() as client:
+        desk = lend(client)
+        peer = peer_of(client)
+        owner = peer._writer if call == "send_nowait" else peer.transport
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, "_send" if call == "send_nowait" else call, interrupted)
+            with pytest.raises(TimeoutError, match="alarm"):
+                desk.echo(1)
+        assert desk.echo(2) == 2
         assert peer.reason == outside.INTERRUPTED
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import traceback
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Optional, TypeVar, Union
 from uuid import UUID
@@ -18,12 +19,17 @@ from hypothesis import strategies as st
 from protocol.interface import ContractError, Converter, InvalidValue
 from protocol.interface.annotations import Compiler
 from protocol.wire.codec import pack, unpack
+from protocol.wire.extensions import MAX_DECIMAL
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+
+class Color(enum.Enum):
+    RED = "red"
 
 
 @attrs.frozen
@@ -199,6 +205,53 @@ def test_a_structure_arrives_as_itself(annotation: Any, value: object) -> None:
     arrived = round_trip(annotation, value)
     assert arrived == value
     assert type(arrived) is type(value)
+
+
+@attrs.frozen
+class Small:
+    number: int
+
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (Decimal | None, Decimal("1.50")),
+        (Decimal | None, None),
+        (date | datetime, MOMENT),
+        (date | datetime | None, MOMENT),
+        (date | datetime, date(2026, 1, 2)),
+        (Decimal | list[int], [1, 2]),
+        (Decimal | dict[str, int], {"a": 1}),
+        (Decimal | set[int], {1, 2}),
+        (Decimal | Small, Small(3)),
+        (Decimal | Small, Decimal(3)),
+        (UUID | Color, Color.RED),
+        (UUID | Color, UUID(int=1)),
+        (timedelta | time, time(1, 2)),
+        (complex | list[int], [1]),
+        (dict[str, Decimal], {"a": Decimal("1.5")}),
+        (list[date | None], [date(2026, 1, 2), None]),
+    ],
+    ids=str,
+)
+def test_a_field_of_any_type_arrives_as_the_value_alone_does(annotation: Any, value: object) -> None:
+    """Generated encoders give some values their form themselves: never those of another type."""
+    holder = attrs.make_class("Holder", {"field": attrs.field(type=annotation)}, frozen=True)
+    compiler = Compiler()
+    alone = compiler.converter(annotation, "field")
+    converter = compiler.converter(holder, "holder")
+    packed = pack(converter.encode(holder(value)))
+    assert packed == pack({"field": alone.encode(value)})
+    assert converter.decode(unpack(packed)) == holder(value)
+
+
+def test_a_field_that_cannot_be_packed_is_named() -> None:
+    converter = Compiler().converter(Line, "line").rooted("args.line")
+    with pytest.raises(InvalidValue, match=r"args\.line\.price.*Decimal of"):
+        converter.encode(Line("x", Decimal("1" * (MAX_DECIMAL + 1))))
 
 
 def test_a_structure_is_a_map_of_its_field_names() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from decimal import Decimal
+from typing import Any, Protocol
 
 import attrs
 import pytest
@@ -12,11 +13,13 @@ import trio
 import trio.testing
 
 from appclient import ConnectionState
+from appserver import Application
 from appserver.testing import loopback_server
-from protocol.interface import EventsLost, Gap, InvalidValue
+from protocol.interface import Event, EventsLost, Gap, Interface, InvalidValue, event
 from protocol.peer import SlowSubscriber, TooManyCalls, topics
 from protocol.settings import LimitSettings, Settings
 from protocol.wire.errors import LocalProtocolError
+from tests.conftest import ErrorLog
 from tests.protocol.peer.desk import Bell, Desk, Line, new_desk
 from tests.protocol.peer.rig import Rig, open_rig
 
@@ -39,10 +42,15 @@ async def take_all(subscription: Any, into: list[int]) -> None:
         into.append(item)
 
 
-def publish_numbers(rig: Rig, count: int) -> None:
-    """Publish events one after another."""
+def publish_all(event: Event[int], count: int) -> None:
+    """Publish numbers one after another."""
     for number in range(count):
-        rig.counter.queued.publish(number)
+        event.publish(number)
+
+
+def publish_numbers(rig: Rig, count: int) -> None:
+    """Publish numbers of a rig's event."""
+    publish_all(rig.counter.queued, count)
 
 
 async def test_every_subscriber_gets_every_event_in_order(autojump_clock: Clock) -> None:
@@ -75,7 +83,7 @@ async def test_an_event_published_from_a_thread_arrives(patient_clock: Clock) ->
 async def test_events_that_a_thread_publishes_without_waiting_arrive_as_they_were(
     patient_clock: Clock,
 ) -> None:
-    count = 3 * topics.SENT_IN_A_ROW
+    count = 3 * topics.MOST_POSTED
     async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
         await trio.to_thread.run_sync(publish_numbers, rig, count)
         assert await take(numbers, count) == list(range(count))
@@ -123,6 +131,74 @@ async def test_an_application_is_served_by_one_loop_at_a_time() -> None:
         with pytest.raises(LocalProtocolError, match="another thread"):
             await trio.to_thread.run_sync(trio.run, serve)
     await trio.to_thread.run_sync(trio.run, serve)
+
+
+async def test_events_of_a_thread_and_of_the_loop_keep_their_order(patient_clock: Clock) -> None:
+    async def both() -> int:
+        await trio.to_thread.run_sync(publish_numbers, rig, topics.MOST_POSTED)
+        rig.counter.queued.publish(-1)
+        return 1
+
+    async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
+        rig.counter.plans["both"] = both
+        await rig.desk.run("both")
+        assert await take(numbers, topics.MOST_POSTED + 1) == [*range(topics.MOST_POSTED), -1]
+
+
+async def test_events_that_a_loop_did_not_send_any_more_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "SLOWEST", 0)
+    application, counter = new_desk()
+    table = application.service.topics
+    topic = table.get("Desk.queued")
+    assert topic is not None
+
+    async def publish() -> None:
+        with table.served():
+            thread = threading.Thread(target=lambda: publish_all(counter.queued, 10))
+            thread.start()
+            thread.join()
+
+    await trio.to_thread.run_sync(trio.run, publish)
+    with table.served():
+        assert topic.sequence == 10
+
+
+async def test_an_event_that_cannot_be_sent_is_logged_and_the_next_one_comes(
+    patient_clock: Clock, monkeypatch: pytest.MonkeyPatch, error_log: ErrorLog
+) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
+        send = topics.Topic.send
+
+        def fail_once(self: topics.Topic, prepared: topics.Prepared) -> None:
+            monkeypatch.setattr(topics.Topic, "send", send)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(topics.Topic, "send", fail_once)
+        await trio.to_thread.run_sync(publish_numbers, rig, 2)
+        assert await take(numbers, 1) == [1]
+    assert error_log.take("could not be sent")
+
+
+@attrs.frozen
+class Reading:
+    place: Decimal
+    value: int
+
+
+class Readings(Interface, Protocol, version=(1, 0)):
+    changed: Event[Reading] = event(policy="latest", key="place")
+
+
+async def test_a_key_that_cannot_be_compared_is_the_publishers_error() -> None:
+    readings = type("Implementation", (Readings,), {})()
+    application = Application("readings")
+    application.register(readings)
+    async with loopback_server(application):
+        with pytest.raises(InvalidValue, match=r"event\.place: expected a key that can be compared"):
+            readings.changed.publish(Reading(Decimal("sNaN"), 1))
+        with pytest.raises(InvalidValue, match=r"event: expected Reading"):
+            readings.changed.publish("wrong")
+        readings.changed.publish(Reading(Decimal("NaN"), 1))
 
 
 async def test_a_wrong_event_is_the_publishers_error_and_reaches_nobody(autojump_clock: Clock) -> None:
