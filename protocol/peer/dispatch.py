@@ -90,7 +90,6 @@ class Dispatcher:
         self._deferred = DeferredCalls()
         self._resuming = False
         self._appetite = Appetite()
-        self._company = current_company()
         self._reserve: list[Worker] = []
         self._leaders = 1  # workers that handle what has come; the last of them reads
         self._nursery: trio.Nursery  # while it runs
@@ -228,7 +227,7 @@ class Dispatcher:
         receive = self._transport.receive_nowait
         peer = self._peer
         appetite = self._appetite
-        company = self._company
+        company = current_company()
         reads = handled = 0
         more = True
         while True:

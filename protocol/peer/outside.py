@@ -194,7 +194,7 @@ class OutsideCaller:
 
     def _flush(self, peer: Peer) -> None:
         try:
-            if not peer.flush_outside():
+            if not peer.writer.flush_outside():
                 self._post(peer.wake)
         except TransportError as exc:
             _raise_foreign(exc)

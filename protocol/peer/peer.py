@@ -73,6 +73,7 @@ class Peer:
         goaway: the other side's announcement that it will end the connection, or None.
         credit: where senders wait for room at the other side.
         reading: who reads.
+        writer: what leaves.
         slots: where callers wait beyond the other side's limit of open calls.
     """
 
@@ -94,16 +95,15 @@ class Peer:
         self.reason = ""
         self.goaway: Goaway | None = None
         self.on_goaway: Callable[[Goaway], object] | None = None
-        self._writer = Writer(
+        self.writer = Writer(
             transport,
             connection,
             timeout=timeouts.write,
             most_pending=connection.limits.pending_output,
             on_room=self._resume_calls,
         )
-        self.flush = self._writer.flush
-        self.flush_outside = self._writer.flush_outside
-        self.wake = self._writer.wake
+        self.flush = self.writer.flush
+        self.wake = self.writer.wake
         self.credit = CreditWaits(connection, self.wake, lambda: ConnectionLost(self._lost(Executed.MAYBE)))
         self._dispatcher = Dispatcher(self, limiter)
         self.reading = self._dispatcher.reading
@@ -125,12 +125,12 @@ class Peer:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    self._writer.open(partial(nursery.start_soon, self._guard, self._writer.run))
+                    self.writer.open(partial(nursery.start_soon, self._guard, self.writer.run))
                     self._heartbeat.start()
                     try:
                         await self._guard(self._dispatcher.run, list(events))
                     finally:
-                        self._writer.close()
+                        self.writer.close()
                     nursery.cancel_scope.cancel()
         finally:
             self.end("the connection was closed here")
@@ -138,7 +138,7 @@ class Peer:
             self.service.topics.forget(self)
             with trio.move_on_after(1, shield=True):
                 await self._say_goodbye()
-            self._writer.discard()  # megabytes, for as long as anybody holds on to this object
+            self.writer.discard()  # megabytes, for as long as anybody holds on to this object
         return self.reason
 
     async def _guard(self, run: Callable[..., Any], *args: Any) -> None:
@@ -151,7 +151,7 @@ class Peer:
     async def _say_goodbye(self) -> None:
         """Send what waits (a GOAWAY with the reason), as far as the transport still takes it."""
         with contextlib.suppress(TransportError, PeerTooSlow):
-            await self._writer.drain()
+            await self.writer.drain()
 
     def end(self, reason: str) -> None:
         """End the connection; the first reason counts. Open calls have their outcome at once.
@@ -295,7 +295,7 @@ class Peer:
         connection.close()
         unsent = connection.unsent_calls()
         if unsent:  # what is said not to have run must not leave any more
-            self._writer.hold_back()
+            self.writer.hold_back()
         streams = connection.streams
         for stream, owner in list(streams.opened.items()):
             executed = Executed.NO if stream in unsent else Executed.MAYBE
@@ -340,7 +340,7 @@ class Peer:
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         alone = len(self.connection.streams.opened) == 1
         self.reading.note_call(alone and reads)
-        if self._writer.leaves_at_once(alone):
+        if self.writer.leaves_at_once(alone):
             self.write()
         else:
             self.wake()

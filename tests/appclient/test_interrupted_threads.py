@@ -75,7 +75,7 @@ def test_what_a_signal_handler_raises_in_the_operating_system_is_no_fault_of_the
     with rig.connect() as client:
         desk = lend(client)
         peer = peer_of(client)
-        owner = peer._writer if call == "send_nowait" else peer.transport
+        owner = peer.writer if call == "send_nowait" else peer.transport
         with monkeypatch.context() as patch:
             patch.setattr(owner, "_send" if call == "send_nowait" else call, interrupted)
             with pytest.raises(TimeoutError, match="alarm"):

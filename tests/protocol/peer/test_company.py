@@ -51,7 +51,7 @@ async def test_a_call_waits_for_others_only_where_others_come_and_other_connecti
     async with open_rig() as rig:
         peer = rig.client.peer_nowait()
         assert peer is not None
-        leaves_at_once = peer._writer.leaves_at_once
+        leaves_at_once = peer.writer.leaves_at_once
         company = current_company()
 
         def read_others() -> None:
