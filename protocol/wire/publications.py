@@ -28,7 +28,7 @@ class Publications:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._subscribers: dict[int, Subscriber] = {}
-        self._expected: set[int] = set()  # asked for, and neither accepted nor refused yet
+        self._expected: dict[int, None] = {}  # asked for, and neither accepted nor refused yet
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._subscribers or stream in self._expected
@@ -38,7 +38,7 @@ class Publications:
 
     def expect(self, stream: int) -> None:
         """Take note of a subscription that was asked for: it counts from now on."""
-        self._expected.add(stream)
+        self._expected[stream] = None
 
     def accept(
         self,
@@ -64,7 +64,7 @@ class Publications:
         """
         if stream not in self._expected:
             return
-        self._expected.remove(stream)
+        del self._expected[stream]
         self._subscribers[stream] = Subscriber(stream, policy, limit, credit)
         self._outbox.send(FrameType.GAP, stream, pack([sequence, lost, extra or {}]))
 
@@ -132,7 +132,7 @@ class Publications:
     def end(self, stream: int, error: ErrorInfo | None = None) -> bool:
         """End a subscription with its terminal frame; returns whether there was one."""
         if stream in self._expected:
-            self._expected.remove(stream)
+            del self._expected[stream]
         elif self._subscribers.pop(stream, None) is None:
             return False
         if error is None:

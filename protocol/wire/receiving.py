@@ -223,7 +223,7 @@ def _end(connection: Connection, stream: int, flags: int, payload: bytes) -> Eve
             return None
         if stream in streams.ended:
             raise RemoteProtocolError(f"stream {stream}: a second END")
-        streams.ended.add(stream)
+        streams.ended[stream] = None
         connection.flow.stop_receiving(stream)  # it may come instead of an item that was announced and let in
         return EndReceived(stream, None, extra)
     streams.close(stream)

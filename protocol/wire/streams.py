@@ -43,8 +43,8 @@ class StreamTable:
         self._flow = flow
         self.opened: dict[int, Any] = {}
         self.taken: set[int] = set()
-        self.ended: set[int] = set()
-        self.unwanted: set[int] = set()
+        self.ended: dict[int, None] = {}  # no set, which takes three times as much while it is empty
+        self.unwanted: dict[int, None] = {}
         self.subscriptions: dict[int, Any] = {}
         self.last_taken = 0
 
@@ -84,15 +84,15 @@ class StreamTable:
 
     def drop_items(self, stream: int) -> None:
         """Nobody wants what still comes on a call's stream: let others have the room that it has."""
-        self.unwanted.add(stream)
+        self.unwanted[stream] = None
         self._flow.stop_receiving(stream)
 
     def forget(self, stream: int) -> None:
         """A stream that is in no book any more: close its accounts."""
         if self.ended:
-            self.ended.discard(stream)
+            self.ended.pop(stream, None)
         if self.unwanted:
-            self.unwanted.discard(stream)
+            self.unwanted.pop(stream, None)
         self._flow.forget(stream)
 
     def is_later(self, stream: int, last: int) -> bool:

@@ -147,7 +147,7 @@ def test_a_cancelled_call_makes_room_at_once_and_what_still_comes_of_it_is_dropp
         assert talk.server.receive(crossing, 0.0) == []
     assert not talk.server.flow.has_received(first)
     talk.server.send_error(first, ErrorInfo("rpc.cancelled", "", Executed.MAYBE))
-    assert talk.server.streams.unwanted == set()
+    assert talk.server.streams.unwanted == {}
 
 
 def test_an_end_instead_of_the_announced_item_makes_room_at_once() -> None:
@@ -176,7 +176,7 @@ def test_a_call_that_is_cancelled_here_makes_room_at_once_too() -> None:
     assert only(talk.to_server()[:1], CreditReceived).stream == streams[1]
     talk.server.send_end(streams[0])
     assert [type(event) for event in talk.to_client()] == [EndReceived]
-    assert talk.client.streams.unwanted == set()
+    assert talk.client.streams.unwanted == {}
 
 
 def test_what_is_not_waited_for_any_more_lets_the_next_one_come() -> None:

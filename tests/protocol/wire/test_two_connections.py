@@ -366,8 +366,8 @@ class TwoSides(RuleBasedStateMachine):
             one, other = self.sides[here], self.sides[there]
             assert one.sent_position == other.session.received
             assert one.streams.taken == set()
-            assert one.streams.ended == set()
-            assert one.streams.unwanted == set()
+            assert one.streams.ended == {}
+            assert one.streams.unwanted == {}
             assert one.flow._credits == {}
             assert one.flow._free == LIMITS.message
             assert one.flow.awaited == {}
