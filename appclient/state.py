@@ -12,9 +12,6 @@ import trio
 logger = logging.getLogger("appclient")
 
 
-logger = logging.getLogger("appclient")
-
-
 class ConnectionState(enum.Enum):
     """How the connection is."""
 

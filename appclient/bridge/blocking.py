@@ -203,7 +203,11 @@ class BlockingClient:
             async for item in subscription.asynchronous:
                 take(item)
 
-        job = self._portal.start(deliver)
+        try:
+            job = self._portal.start(deliver)
+        except BaseException:
+            subscription.__exit__(None, None, None)
+            raise
 
         def stop() -> None:
             job.cancel()

@@ -18,6 +18,7 @@ from appclient.bridge.outcome import Outcome
 from appclient.bridge.portal import Job, PortalClosed
 from protocol.interface import Blob, Event, Gap, Stream
 from protocol.interface.blob import DEFAULT_READ, PathLike, Progress
+from protocol.peer.outside import Late
 from protocol.wire.errors import LocalProtocolError
 
 T = TypeVar("T")
@@ -216,8 +217,8 @@ class _Held:
             self._client.post(leaving.set)  # Ctrl+C may have come before the job had a name here
             if self._job is not None:
                 self._job.cancel()
-            if isinstance(exc, TimeoutError) and not entered.done:
-                raise TimeoutError("it could not be opened in time") from exc
+            if isinstance(exc, Late):
+                raise TimeoutError("it could not be opened in time") from None
             raise
 
     def leave(self) -> None:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
+from protocol.peer.outside import Late
+
 T = TypeVar("T")
 
 
@@ -67,15 +69,15 @@ class Outcome(Generic[T]):
             The value.
 
         Raises:
-            TimeoutError: it did not come in time.
+            Late: it did not come in time.
             BaseException: the exception.
         """
         waiter = threading.Lock()
         waiter.acquire()
         self.on_done(waiter.release)
         seconds = -1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)
-        if not self.done and not waiter.acquire(timeout=seconds) and not self.done:
-            raise TimeoutError
+        if not waiter.acquire(timeout=seconds) and not self.done:
+            raise Late
         if self._error is not None:
             raise self._error
         return cast(T, self._value)

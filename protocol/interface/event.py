@@ -59,7 +59,7 @@ class EventsLost(Exception):
 
 @attrs.frozen
 class EventPolicy:
-    """What happens when a subscriber is slower than the publisher, who never waits.
+    """What happens when a subscriber is slower than the publisher, who waits for none.
 
     Attributes:
         kind: `queue` keeps `limit` events, then drops the oldest and says so with a `Gap`; `latest` keeps the

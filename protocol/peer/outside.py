@@ -31,7 +31,7 @@ INTERRUPTED = "a call was interrupted while it was being sent or received"
 
 
 class Late(Exception):
-    """The time of a call is over: no TimeoutError, which a signal handler may raise, too."""
+    """The time of a wait is over: no TimeoutError, which a signal handler may raise, too."""
 
 
 class ThreadCall(PendingCall):
@@ -202,9 +202,15 @@ class OutsideCaller:
 
 
 def _raise_foreign(error: TransportError) -> None:
-    """Raise what is none of the connection's, but a signal handler's TimeoutError, for example: it has no number."""
-    if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
-        raise error.__cause__
+    """Raise what is not the connection's failure: a signal handler's OSError, raised in the operating system's call.
+
+    It has no number, or was raised in Python's code, and so has a frame more than the transport's.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        trace = cause.__traceback__
+        if cause.errno is None or (trace is not None and trace.tb_next is not None):
+            raise cause from None
 
 
 def _give_up(peer: Peer, pending: ThreadCall) -> None:

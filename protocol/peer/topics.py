@@ -1,7 +1,7 @@
 """Events on the side that publishes: one topic an event, and who subscribes to it.
 
-An event is checked, converted and packed once, however many subscribe. Publishing never waits: what
-a slow subscriber gets is its policy's matter (`protocol.wire.subscriber`).
+An event is checked, converted and packed once, however many subscribe. Publishing waits for no subscriber: what
+a slow one gets is its policy's matter (`protocol.wire.subscriber`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ from protocol.wire.subscriber import Policy
 
 if TYPE_CHECKING:
     from protocol.peer.peer import Peer
-
 
 logger = logging.getLogger("appserver.events")
 
@@ -104,7 +104,7 @@ class Topic:
             hash(key)
         except TypeError:  # of a list, or of a signalling NaN
             path = f"event.{self.spec.policy.key}"
-            raise InvalidValue(path, "a key that can be compared", type(key).__name__) from None
+            raise InvalidValue(path, "a key that can be hashed", type(key).__name__) from None
         return body, key
 
     def send(self, prepared: Prepared) -> None:
@@ -128,7 +128,9 @@ class TopicTable:
         self._token: trio.lowlevel.TrioToken | None = None  # while it is served
         self._served = 0  # so many times
         self._delivery = Delivery()
-        self._posted: deque[tuple[Topic, Prepared]] = deque()  # in other threads
+        self._posted: deque[tuple[Topic, Prepared]] = deque()  # and not sent yet
+        self._posting: set[int] = set()  # threads that do
+        self._sending = False
 
     def add(self, spec: EventSpec) -> None:
         """Have a topic for an event."""
@@ -170,7 +172,7 @@ class TopicTable:
     def publish(self, spec: EventSpec, value: Any) -> None:
         """Publish an event, from the loop or from any other thread.
 
-        Where nobody serves it any more, nothing happens: nobody subscribes.
+        Where nobody serves it at the moment, it is counted: a subscriber that comes back is told of a gap.
 
         Raises:
             InvalidValue: the value is not what the event's annotation says.
@@ -178,29 +180,51 @@ class TopicTable:
         """
         topic = self._topics[spec.qualified]
         prepared = topic.prepare(value)
-        here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
-        token = self._token
-        if here is not None and here is token:
-            self._send_posted()
-            topic.send(prepared)
-        elif token is None:  # nobody subscribes
+        if self._token is None:
             topic.sequence += 1
+            return
+        self._posted.append((topic, prepared))
+        here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
+        if here is not None and here is self._token:
+            self._send_posted()
         else:
-            # It must not wait for the loop: a signal handler may have interrupted what the loop waits for.
-            self._posted.append((topic, prepared))
-            with contextlib.suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._send_posted, idempotent=True)
-            if here is None:
-                self._slow_down()
+            self._post(may_wait=here is None)
+
+    def _post(self, *, may_wait: bool) -> None:
+        """Have the loop send what was published elsewhere.
+
+        It is not waited for: a signal handler may have interrupted what the loop waits for, and trio's own posting.
+        """
+        thread = threading.get_ident()
+        nested = thread in self._posting
+        try:
+            self._posting.add(thread)
+            token = self._token  # after the event was posted: a loop that begins now finds it
+            if token is not None:
+                with contextlib.suppress(trio.RunFinishedError):
+                    token.run_sync_soon(self._send_posted, idempotent=True)
+        finally:
+            if not nested:
+                self._posting.discard(thread)
+        if may_wait and not nested:
+            self._slow_down()
 
     def _send_posted(self) -> None:
-        """Send what other threads have published, all of it: what the loop publishes next comes after that."""
-        for _ in range(len(self._posted)):
-            topic, prepared = self._posted.popleft()
-            try:
-                topic.send(prepared)
-            except Exception:  # its publisher has gone on
-                logger.exception("an event could not be sent", extra={"event": topic.spec.qualified})
+        """Send what was published, in order: nothing from within this, where a finalizer may publish as well."""
+        if self._sending or trio.lowlevel.current_trio_token() is not self._token:
+            return
+        self._sending = True
+        try:
+            for _ in range(len(self._posted)):
+                topic, prepared = self._posted.popleft()
+                try:
+                    topic.send(prepared)
+                except Exception:  # its publisher may have gone on
+                    logger.exception("an event could not be sent", extra={"event": topic.spec.qualified})
+        finally:
+            self._sending = False
+            if self._posted:
+                self._post(may_wait=False)
 
     def _slow_down(self) -> None:
         """Let the loop catch up with a thread that publishes faster than it sends, for a bounded time."""

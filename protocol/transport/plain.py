@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ _LOOK: Final = 0.005
 
 _LOOK_MOST: Final = 0.1
 """Likewise, when it takes long."""
+_LATER: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
+"""Nothing to read, or no room. An InterruptedError is a signal handler's: Python tries again by itself."""
 
 
 class PlainTransport(SocketTransport, Carrier):
@@ -41,18 +44,18 @@ class PlainTransport(SocketTransport, Carrier):
         """See `Transport.receive_nowait`."""
         try:
             return self._read(most)
-        except (BlockingIOError, InterruptedError):
-            return None
         except OSError as exc:
+            if exc.errno in _LATER:
+                return None
             raise translate_os_error(exc, self.peer_address) from exc
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """See `Transport.send_nowait`."""
         try:
             return self._write(data if len(data) <= PIECE else memoryview(data)[:PIECE])
-        except (BlockingIOError, InterruptedError):
-            return 0
         except OSError as exc:
+            if exc.errno in _LATER:
+                return 0
             raise translate_os_error(exc, self.peer_address) from exc
 
     def peek_nowait(self, most: int) -> bytes | None:
@@ -61,9 +64,9 @@ class PlainTransport(SocketTransport, Carrier):
             raise TransportClosed(self.peer_address)
         try:
             return self._sock.recv(most, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return None
         except OSError as exc:
+            if exc.errno in _LATER:
+                return None
             raise translate_os_error(exc, self.peer_address) from exc
 
     async def peek_until(self, count: int, most: int) -> bytes:

@@ -22,6 +22,7 @@ from appclient.bridge.outcome import Outcome
 from appclient.bridge.portal import Portal, PortalClosed
 from protocol.interface import Blob, Stream
 from protocol.peer import CallError, InternalError
+from protocol.peer.outside import Late
 from protocol.peer.topics import Prepared
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import TransportError
@@ -162,7 +163,7 @@ def test_an_interrupted_call_is_cancelled(rig: Rig, monkeypatch: pytest.MonkeyPa
         def interrupted(self: Outcome[Any], timeout: float | None = None) -> Any:
             try:
                 return original(self, 0.2)
-            except TimeoutError:
+            except Late:
                 raise KeyboardInterrupt from None
 
         with monkeypatch.context() as patch:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import trio
 
 from appclient import Closed
+from appclient.bridge.outcome import Outcome
 from protocol.peer import CallError, outside, reading
-from protocol.transport import ConnectionReset
 from tests.appclient.blocking_rig import SECONDS, Rig, is_handling, lend, peer_of, wait_for, within
 from tests.protocol.peer.desk import Desk, Ringer
 
@@ -65,23 +66,31 @@ def test_what_a_signal_handler_raises_in_the_midst_of_a_step_ends_the_connection
         assert peer.reason == outside.INTERRUPTED
 
 
-@pytest.mark.parametrize("call", ["receive_nowait", "send_nowait"])
+@pytest.mark.parametrize(
+    "raised", [TimeoutError("alarm"), InterruptedError(errno.EINTR, "alarm"), FileNotFoundError(2, "alarm")]
+)
+@pytest.mark.parametrize("call", ["_read", "_write"])
 def test_what_a_signal_handler_raises_in_the_operating_system_is_no_fault_of_the_connection(
-    call: str, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    call: str, raised: OSError, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> NoReturn:
-        raise ConnectionReset("server") from TimeoutError("alarm")
-
     with rig.connect() as client:
         desk = lend(client)
         peer = peer_of(client)
-        owner = peer.writer if call == "send_nowait" else peer.transport
+        original = getattr(peer.transport, call)
+
+        def interrupted(*args: object) -> object:
+            result = original(*args)
+            if threading.current_thread() is threading.main_thread():
+                raise raised
+            return result
+
         with monkeypatch.context() as patch:
-            patch.setattr(owner, "_send" if call == "send_nowait" else call, interrupted)
-            with pytest.raises(TimeoutError, match="alarm"):
-                desk.echo(1)
+            patch.setattr(peer.transport, call, interrupted)
+            with pytest.raises(type(raised), match="alarm"):
+                desk.echo(-7)
         assert desk.echo(2) == 2
         assert peer.reason == outside.INTERRUPTED
+        assert rig.counter.ran.count(-7) <= 1
 
 
 @pytest.mark.parametrize("step", ["begin_turn", "take", "end_turn"])
@@ -250,3 +259,21 @@ def test_ctrl_c_between_two_steps_of_a_call_cancels_it(release: int, rig: Rig) -
         wait_for(lambda: rig.counter.ended == ["wait"])
         assert within(lambda: desk.echo(2)) == 2
         assert peer_of(client) is peer
+
+
+def test_what_a_signal_handler_raises_while_a_subscription_is_opened_is_no_timeout_of_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Alarm(TimeoutError):
+        pass
+
+    def interrupted(*_: object) -> None:
+        raise Alarm
+
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        with monkeypatch.context() as patch:
+            patch.setattr(Outcome, "wait", interrupted)
+            with pytest.raises(Alarm), desk.queued.subscribe():
+                pass
+        assert desk.echo(1) == 1

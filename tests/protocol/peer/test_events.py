@@ -145,6 +145,57 @@ async def test_events_of_a_thread_and_of_the_loop_keep_their_order(patient_clock
         assert await take(numbers, topics.MOST_POSTED + 1) == [*range(topics.MOST_POSTED), -1]
 
 
+@pytest.mark.parametrize("from_thread", [True, False])
+async def test_what_is_published_while_events_are_sent_comes_after_them(
+    from_thread: bool, patient_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a finalizer does, whenever the garbage collector calls it."""
+    async with open_rig() as rig, rig.server.connect() as other:
+        send = topics.Topic.send
+
+        def nested(self: topics.Topic, prepared: topics.Prepared) -> None:
+            if self.sequence < 20:
+                rig.counter.queued.publish(100 + self.sequence)
+            send(self, prepared)
+
+        async with rig.desk.queued.subscribe() as mine, other.use(Desk).queued.subscribe() as theirs:
+            monkeypatch.setattr(topics.Topic, "send", nested)
+            if from_thread:
+                await trio.to_thread.run_sync(publish_numbers, rig, 5)
+            else:
+                publish_numbers(rig, 5)
+            got = await take(mine, 25)
+            assert await take(theirs, 25) == got
+    assert [number for number in got if number < 100] == list(range(5))
+    assert [number for number in got if number >= 100] == list(range(100, 120))
+
+
+async def test_a_finalizer_that_publishes_in_the_midst_of_posting_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topics, "MOST_POSTED", 0)
+    async with open_rig() as rig:
+        run_sync_soon = trio.lowlevel.TrioToken.run_sync_soon
+        waited: list[int] = []
+
+        def interrupted(self: trio.lowlevel.TrioToken, *args: Any, **options: Any) -> None:
+            run_sync_soon(self, *args, **options)
+            if threading.current_thread() is thread and not waited:
+                waited.append(0)
+                publish_numbers(rig, 3)
+                waited.append(len(slowed))
+
+        slowed: list[int] = []
+        table = rig.server.server.application.service.topics
+        monkeypatch.setattr(table, "_slow_down", lambda: slowed.append(1))
+        thread = threading.Thread(target=publish_numbers, args=(rig, 1))
+        monkeypatch.setattr(trio.lowlevel.TrioToken, "run_sync_soon", interrupted)
+        thread.start()
+        thread.join()
+        assert waited == [0, 0]
+        assert slowed == [1]
+
+
 async def test_events_that_a_loop_did_not_send_any_more_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topics, "SLOWEST", 0)
     application, counter = new_desk()
@@ -189,12 +240,12 @@ class Readings(Interface, Protocol, version=(1, 0)):
     changed: Event[Reading] = event(policy="latest", key="place")
 
 
-async def test_a_key_that_cannot_be_compared_is_the_publishers_error() -> None:
+async def test_a_key_that_cannot_be_hashed_is_the_publishers_error() -> None:
     readings = type("Implementation", (Readings,), {})()
     application = Application("readings")
     application.register(readings)
     async with loopback_server(application):
-        with pytest.raises(InvalidValue, match=r"event\.place: expected a key that can be compared"):
+        with pytest.raises(InvalidValue, match=r"event\.place: expected a key that can be hashed"):
             readings.changed.publish(Reading(Decimal("sNaN"), 1))
         with pytest.raises(InvalidValue, match=r"event: expected Reading"):
             readings.changed.publish("wrong")
