@@ -163,6 +163,8 @@ class TopicTable:
         self._token = token
         self._served += 1
         try:
+            if self._posted:  # while this began
+                self._post(may_wait=False)
             yield
         finally:
             self._served -= 1

@@ -166,7 +166,10 @@ class Carrier(Transport):
         read = self._read
 
         def first(most: int) -> bytes | None:
-            data = read(most)
+            try:
+                data = read(most)
+            except BlockingIOError:  # nothing yet
+                return None
             passed = None if data is None else examine(data)
             if passed is not None:
                 self._read = read

@@ -27,6 +27,12 @@ _LATER: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
 """Nothing to read, or no room. An InterruptedError is a signal handler's: Python tries again by itself."""
 
 
+def _is_later(error: OSError) -> bool:
+    """Whether an error says that there is nothing yet, and is no signal handler's: that has a frame of its own."""
+    trace = error.__traceback__
+    return error.errno in _LATER and trace is not None and trace.tb_next is None
+
+
 class PlainTransport(SocketTransport, Carrier):
     """A connection over a TCP socket, as it comes from `connect_tcp` or a listener.
 
@@ -45,7 +51,7 @@ class PlainTransport(SocketTransport, Carrier):
         try:
             return self._read(most)
         except OSError as exc:
-            if exc.errno in _LATER:
+            if _is_later(exc):
                 return None
             raise translate_os_error(exc, self.peer_address) from exc
 
@@ -54,7 +60,7 @@ class PlainTransport(SocketTransport, Carrier):
         try:
             return self._write(data if len(data) <= PIECE else memoryview(data)[:PIECE])
         except OSError as exc:
-            if exc.errno in _LATER:
+            if _is_later(exc):
                 return 0
             raise translate_os_error(exc, self.peer_address) from exc
 
@@ -65,7 +71,7 @@ class PlainTransport(SocketTransport, Carrier):
         try:
             return self._sock.recv(most, socket.MSG_PEEK)
         except OSError as exc:
-            if exc.errno in _LATER:
+            if _is_later(exc):
                 return None
             raise translate_os_error(exc, self.peer_address) from exc
 

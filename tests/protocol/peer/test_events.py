@@ -214,6 +214,24 @@ async def test_events_that_a_loop_did_not_send_any_more_are_counted(monkeypatch:
         assert topic.sequence == 10
 
 
+async def test_an_event_that_is_posted_while_a_server_begins_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    application, _ = new_desk()
+    table = application.service.topics
+    topic = table.get("Desk.queued")
+    assert topic is not None
+    bind_loop = table._delivery.bind_loop
+
+    def posted_meanwhile(token: trio.lowlevel.TrioToken) -> None:
+        bind_loop(token)
+        table._posted.append((topic, topic.prepare(1)))
+
+    monkeypatch.setattr(table._delivery, "bind_loop", posted_meanwhile)
+    with table.served():
+        await trio.testing.wait_all_tasks_blocked()
+        assert topic.sequence == 1
+        assert not table._posted
+
+
 async def test_an_event_that_cannot_be_sent_is_logged_and_the_next_one_comes(
     patient_clock: Clock, monkeypatch: pytest.MonkeyPatch, error_log: ErrorLog
 ) -> None:
