@@ -186,8 +186,6 @@ class _Held:
         if self._job is not None:
             raise LocalProtocolError("this was opened already; call again for another")
         timeout = self._client.timeout
-        if timeout is not None and timeout <= 0:
-            raise TimeoutError("it could not be opened in time")
         entered: Outcome[None] = Outcome()
         leaving = self._leaving = trio.Event()
 
@@ -208,6 +206,8 @@ class _Held:
             entered.set_exception(PortalClosed("the client was closed"))
 
         try:
+            if timeout is not None and timeout <= 0:  # it must not begin at all
+                raise Late
             self._job = self._client.start(hold)
             self._job.outcome.on_done(not_begun)
             entered.wait(timeout)

@@ -21,7 +21,7 @@ from typing import Any
 
 from protocol.peer.peer import Peer
 from protocol.peer.pending import SAME_DEADLINE, PendingCall
-from protocol.transport import TransportError
+from protocol.transport import TransportError, is_foreign
 from protocol.wire import codes
 from protocol.wire.errors import CodecError, ErrorInfo, MessageTooLarge
 
@@ -182,8 +182,7 @@ class OutsideCaller:
         try:
             over = pending.done or reading.take(pending, reading.now()) or last
         except TransportError as exc:
-            _raise_foreign(exc)
-            self._post(peer.fail, exc)
+            self._fail(peer, exc)
         self._flush(peer)
         if over:
             if reading.end_turn(pending):
@@ -197,20 +196,14 @@ class OutsideCaller:
             if not peer.writer.flush_outside():
                 self._post(peer.wake)
         except TransportError as exc:
-            _raise_foreign(exc)
-            self._post(peer.fail, exc)
+            self._fail(peer, exc)
 
-
-def _raise_foreign(error: TransportError) -> None:
-    """Raise what is not the connection's failure: a signal handler's OSError, raised in the operating system's call.
-
-    It has no number, or was raised in Python's code, and so has a frame more than the transport's.
-    """
-    cause = error.__cause__
-    if isinstance(cause, OSError):
-        trace = cause.__traceback__
-        if cause.errno is None or (trace is not None and trace.tb_next is not None):
+    def _fail(self, peer: Peer, error: TransportError) -> None:
+        """End the connection for what went wrong with it; what is a signal handler's is raised instead."""
+        cause = error.__cause__
+        if isinstance(cause, OSError) and is_foreign(cause):
             raise cause from None
+        self._post(peer.fail, error)
 
 
 def _give_up(peer: Peer, pending: ThreadCall) -> None:
@@ -251,7 +244,7 @@ def _select(descriptor: int, seconds: float) -> None:
     try:
         select.select([descriptor], [], [], max(0.0, seconds))
     except OSError as exc:  # or closes it now
-        if exc.errno is None:  # a signal handler's
+        if is_foreign(exc):
             raise
 
 

@@ -63,6 +63,9 @@ from protocol.transport.pipe import (
 from protocol.transport.plain import (
     PlainTransport,
 )
+from protocol.transport.sockets import (
+    is_foreign,
+)
 from protocol.transport.tls import (
     TlsTransport,
     open_tls,
@@ -108,6 +111,7 @@ __all__ = [
     "connect_tcp",
     "connect_transport",
     "format_location",
+    "is_foreign",
     "open_client",
     "open_listeners",
     "open_server",

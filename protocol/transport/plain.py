@@ -13,7 +13,7 @@ import trio
 
 from protocol.transport.base import CLOSE_SECONDS, PIECE, RECEIVE, Carrier
 from protocol.transport.errors import TransportClosed
-from protocol.transport.sockets import SocketTransport, drain, translate_os_error
+from protocol.transport.sockets import SocketTransport, drain, is_foreign, translate_os_error
 
 DRAIN_MOST: Final = 1 << 20
 """Bytes that are thrown away while closing, before the other side is cut off."""
@@ -28,9 +28,8 @@ _LATER: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
 def _is_later(error: OSError) -> bool:
-    """Whether an error says that there is nothing yet, and is no signal handler's: that has a frame of its own."""
-    trace = error.__traceback__
-    return error.errno in _LATER and trace is not None and trace.tb_next is None
+    """Whether an error says that there is nothing yet."""
+    return error.errno in _LATER and not is_foreign(error)
 
 
 class PlainTransport(SocketTransport, Carrier):

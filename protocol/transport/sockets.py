@@ -76,6 +76,15 @@ def translate_os_error(error: OSError, address: str) -> TransportError:
     return ConnectionReset(address, f"the connection failed ({error.strerror or error})")
 
 
+def is_foreign(error: OSError) -> bool:
+    """Whether an error caught from a socket's call is none of the socket's: a signal handler raised it meanwhile.
+
+    Such a one has no number, or was raised in Python's code, and so has a frame more than the call.
+    """
+    trace = error.__traceback__
+    return error.errno is None or (trace is not None and trace.tb_next is not None)
+
+
 class SocketTransport(Transport):
     """What transports over a socket share: waiting, and being closed at once.
 

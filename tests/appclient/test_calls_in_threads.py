@@ -123,11 +123,13 @@ def test_a_call_that_takes_longer_than_allowed_is_cancelled(rig: Rig) -> None:
     wait_for(lambda: len(rig.counter.ended) == sum(name == "wait" for name in rig.counter.ended))
 
 
-def test_a_thread_leaves_reading_to_the_loop_after_a_while(rig: Rig) -> None:
-    async def slowly() -> int:
-        await trio.sleep(5 * outside.PATIENCE)
-        return 5
+async def slowly() -> int:
+    """Take longer than a thread reads."""
+    await trio.sleep(5 * outside.PATIENCE)
+    return 5
 
+
+def test_a_thread_leaves_reading_to_the_loop_after_a_while(rig: Rig) -> None:
     rig.counter.plans["slowly"] = slowly
     with rig.connect() as client:
         desk = lend(client)
@@ -138,10 +140,6 @@ def test_a_thread_leaves_reading_to_the_loop_after_a_while(rig: Rig) -> None:
 
 @pytest.mark.parametrize("seconds", [math.inf, 1e300])
 def test_a_call_may_take_for_ever(seconds: float, rig: Rig) -> None:
-    async def slowly() -> int:
-        await trio.sleep(5 * outside.PATIENCE)
-        return 5
-
     rig.counter.plans["slowly"] = slowly
     with rig.connect() as client:
         desk = lend(client)
