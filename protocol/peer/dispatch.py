@@ -228,6 +228,7 @@ class Dispatcher:
         peer = self._peer
         appetite = self._appetite
         company = current_company()
+        reading = self.reading
         reads = handled = 0
         more = True
         while True:
@@ -264,10 +265,10 @@ class Dispatcher:
             if data is None:
                 reads = 0
                 more = True
-                await (self.reading.lend() if self.reading.is_due() else self._transport.wait_readable())
+                await reading.wait_in_lead()
             elif data:
-                if company.last is not self:
-                    company.note(self)
+                if company.last is not reading:
+                    company.note(reading)
                 while data:
                     events.extend(connection.receive(data, trio.current_time()))
                     reads += 1

@@ -12,16 +12,13 @@ a signal handler keeps the thread from going on, the leader takes reading back i
 
 from __future__ import annotations
 
-import select
-import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from protocol.peer.peer import Peer
 from protocol.peer.pending import SAME_DEADLINE, PendingCall
-from protocol.transport import TransportError, is_foreign
+from protocol.transport import TransportError, is_foreign, poll_readable
 from protocol.wire import codes
 from protocol.wire.errors import CodecError, ErrorInfo, MessageTooLarge
 
@@ -166,7 +163,7 @@ class OutsideCaller:
             until = ends
         seconds = until - now
         while True:
-            wait_readable(peer.transport.fileno(), seconds)
+            _wait_readable(peer, seconds)
             seconds = until - time.monotonic()
             if self._step(peer, self._take, pending, seconds <= 0):
                 break
@@ -206,6 +203,16 @@ class OutsideCaller:
         self._post(peer.fail, error)
 
 
+def _wait_readable(peer: Peer, seconds: float) -> None:
+    """Wait until there may be something to read, or so long; busily where it comes at once every time."""
+    reading = peer.reading
+    if reading.polls_busily() and reading.busy_polling.poll_in_thread():
+        return
+    began = time.perf_counter()
+    poll_readable(peer.transport.fileno(), seconds)
+    reading.busy_polling.note(time.perf_counter() - began)
+
+
 def _give_up(peer: Peer, pending: ThreadCall) -> None:
     """Nobody waits for a call any more. Runs in the loop."""
     reading = peer.reading
@@ -228,25 +235,3 @@ def _is_same_deadline(outcome: bytes | ErrorInfo, ends: float) -> bool:
     if not isinstance(outcome, ErrorInfo) or outcome.code != codes.DEADLINE_EXCEEDED:
         return False
     return ends - time.monotonic() < SAME_DEADLINE
-
-
-def _poll(descriptor: int, seconds: float) -> None:
-    if descriptor < 0:  # the loop has closed it meanwhile
-        return
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    poll.poll(max(0.0, seconds) * 1000)
-
-
-def _select(descriptor: int, seconds: float) -> None:
-    if descriptor < 0:  # the loop has closed it meanwhile
-        return
-    try:
-        select.select([descriptor], [], [], max(0.0, seconds))
-    except OSError as exc:  # or closes it now
-        if is_foreign(exc):
-            raise
-
-
-wait_readable: Callable[[int, float], Any] = _select if sys.platform == "win32" else _poll
-"""Wait in a thread until a socket may have something to read; it may also come back too early."""

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from protocol.peer.busy_polling import BusyPolling
+from protocol.peer.company import current_company
 from protocol.peer.pending import PendingCall
 from protocol.peer.waiting import Waiters
 from protocol.peer.writer import PeerTooSlow
@@ -62,6 +64,7 @@ class Reading:
         events: what was received and is for the leader to act on.
 
     Attributes:
+        busy_polling: of the connection.
         lent: the leader does not read.
         reader: the call whose caller reads in its place, or None.
     """
@@ -75,13 +78,52 @@ class Reading:
         self._leader = Waiters()  # while it does not read
         self._timed = False  # and looks every tick
         self._offset = 0.0
+        self._company = current_company()
+        self._changes = 0
+        self._polled_after = 0.0
+        self.busy_polling = BusyPolling(peer.transport)
         self.lent = False
         self.reader: PendingCall | None = None
 
+    async def wait_readable(self) -> None:
+        """Wait until there may be something to read, busily where it comes at once every time."""
+        if self.polls_busily() and await self.busy_polling.poll():
+            return
+        began = time.perf_counter()
+        await self._peer.transport.wait_readable()
+        self.busy_polling.note(time.perf_counter() - began)
+
+    def polls_busily(self) -> bool:
+        """Whether the next wait begins with busy polling.
+
+        It does not where nothing was received after the last one: what keeps TLS from reading may leave the socket
+        readable for good.
+        """
+        if self._changes != self._company.changes:
+            self._changes = self._company.changes
+            self.busy_polling.reset()
+        if not self.busy_polling.is_due:
+            return False
+        received = self._peer.connection.last_received
+        if received == self._polled_after:
+            return False
+        self._polled_after = received
+        return True
+
     # The leader's side
 
-    def is_due(self) -> bool:
-        """Whether calls come one after another, and close together: then `lend`."""
+    async def wait_in_lead(self) -> None:
+        """Wait until the leader has something to read, or lend reading to callers meanwhile."""
+        streams = self._peer.connection.streams
+        if self._is_due():
+            await self._lend()
+        elif streams.opened or streams.taken:  # other tasks have something to do
+            await self._peer.transport.wait_readable()
+        else:
+            await self.wait_readable()
+
+    def _is_due(self) -> bool:
+        """Whether calls come one after another, and close together: then `_lend`."""
         if self._alone < STREAK:
             return False
         now = trio.current_time()
@@ -90,7 +132,7 @@ class Reading:
         self._alone = 0
         return close
 
-    async def lend(self) -> None:
+    async def _lend(self) -> None:
         """Let callers read, until something else has come or no call any more."""
         self.lent = True
         self._offset = trio.current_time() - time.perf_counter()
@@ -150,7 +192,7 @@ class Reading:
         try:
             over = pending.done
             while not over:
-                await peer.transport.wait_readable()
+                await self.wait_readable()
                 over = pending.done or self.take(pending, trio.current_time())
                 peer.flush()
             peer.batch_done()
@@ -191,6 +233,8 @@ class Reading:
         """
         receive = self._peer.transport.receive_nowait
         while data := receive():
+            if self._company.last is not self:
+                self._company.note(self)
             events = self._peer.connection.receive(data, now)
             if len(events) == 1:
                 event = events[0]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 import struct
+import sys
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 import trio
@@ -178,3 +181,29 @@ async def drain(sock: socket.socket, seconds: float, most: int) -> None:
                 if not data:
                     return
                 most -= len(data)
+
+
+def _poll(descriptor: int, seconds: float) -> bool:
+    if descriptor < 0:  # closed meanwhile
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
+
+
+def _select(descriptor: int, seconds: float) -> bool:
+    if descriptor < 0:  # closed meanwhile
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], max(0.0, seconds))[0])
+    except OSError as exc:  # or closed now
+        if is_foreign(exc):
+            raise
+        return True
+
+
+poll_readable: Callable[[int, float], bool] = _select if sys.platform == "win32" else _poll
+"""Wait outside of the loop until a socket may have something to read; returns whether it may, or was closed.
+
+Takes its descriptor, and for how many seconds to wait at most.
+"""

@@ -29,12 +29,12 @@ class Rig:
         self.portal = portal
         self.server = server
         self.counter = counter
-        self._folder = folder
+        self.folder = folder
 
     def connect(self, **options: Any) -> blocking.BlockingClient:
         """A blocking client of it."""
-        settings = Settings(client_server=ClientServerSettings(encrypt=self._folder is not None))
-        resources = self._folder and self._folder / "client"
+        settings = Settings(client_server=ClientServerSettings(encrypt=self.folder is not None))
+        resources = self.folder and self.folder / "client"
         return blocking.connect(
             f"127.0.0.1:{self.server.port}", settings=settings, resources=resources, **options
         )

@@ -14,6 +14,7 @@ import trio
 from appclient import Closed
 from appclient.bridge.outcome import Outcome
 from protocol.peer import CallError, outside, reading
+from protocol.transport import poll_readable
 from tests.appclient.blocking_rig import SECONDS, Rig, is_handling, lend, peer_of, wait_for, within
 from tests.protocol.peer.desk import Desk, Ringer
 
@@ -34,7 +35,7 @@ def test_what_a_signal_handler_raises_while_a_thread_waits_cancels_the_call(
         desk = lend(client)
         peer = peer_of(client)
         with monkeypatch.context() as patch:
-            patch.setattr(outside, "wait_readable", interrupted)
+            patch.setattr(outside, "poll_readable", interrupted)
             with pytest.raises(raised, match="alarm"):
                 desk.run("wait")
         wait_for(lambda: rig.counter.ended == ["wait"])
@@ -175,17 +176,17 @@ def test_a_signal_handler_may_call_while_its_thread_waits_for_an_answer(
     monkeypatch.setattr(reading, "TICK", 0.5)
     with rig.connect() as client:
         desk = lend(client)
-        wait_readable = outside.wait_readable
         answers: list[object] = []
 
         def interrupted(descriptor: int, seconds: float) -> None:
             if not answers:
                 answers.append(None)
                 answers[:] = [desk.echo(7), list(desk.count(0, 3)), client.ping() < SECONDS]
-            wait_readable(descriptor, seconds)
+            poll_readable(descriptor, seconds)
 
         with monkeypatch.context() as patch:
-            patch.setattr(outside, "wait_readable", interrupted)
+            patch.setattr(outside, "poll_readable", interrupted)
+            peer_of(client).reading.busy_polling.reset()
             assert within(lambda: desk.echo(2)) == 2
         assert answers == [7, [0, 1, 2], True]
         assert desk.echo(3) == 3
