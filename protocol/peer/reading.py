@@ -69,6 +69,23 @@ class Reading:
         reader: the call whose caller reads in its place, or None.
     """
 
+    __slots__ = (
+        "_alone",
+        "_changes",
+        "_company",
+        "_events",
+        "_leader",
+        "_offset",
+        "_peer",
+        "_polled_after",
+        "_since",
+        "_timed",
+        "_turns",
+        "busy_polling",
+        "lent",
+        "reader",
+    )
+
     def __init__(self, peer: Peer, events: deque[Event]) -> None:
         self._peer = peer
         self._events = events
