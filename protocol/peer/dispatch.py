@@ -269,8 +269,9 @@ class Dispatcher:
             elif data:
                 if company.last is not reading:
                     company.note(reading)
+                now = trio.current_time()
                 while data:
-                    events.extend(connection.receive(data, trio.current_time()))
+                    events.extend(connection.receive(data, now))
                     reads += 1
                     more = len(data) >= RECORD or appetite.is_due()
                     if not more or reads >= READS_IN_A_ROW:

@@ -78,7 +78,7 @@ class Connection:
         self.greeted = False
         self.session = Session()
         self.outbox = Outbox(self.limits)
-        self.flow = Flow(self.limits, self.outbox)
+        self.flow = Flow(self.limits, self.outbox, self.session)
         self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, flow=self.flow)
         self.publications = Publications(self.outbox)
         self.reassembly = Reassembly(self.limits.message)
@@ -109,9 +109,10 @@ class Connection:
             frames = self._reader.feed(data)
         except FrameTooLarge as exc:
             frames, failure = exc.frames, exc
-        positioned = 0
-        reassembly = self.reassembly
-        opened = self.state is State.OPEN
+        if not frames and failure is None:  # a piece of a large one
+            self.session.count(0, len(data))
+            return events
+        positioned, reassembly, opened = 0, self.reassembly, self.state is State.OPEN
         try:
             for frame in frames:
                 kind, flags, stream, payload = frame
@@ -141,7 +142,7 @@ class Connection:
         if failure is not None:
             self.fail(failure)
             events.append(Failed(failure))
-        elif positioned:
+        else:
             position = self.session.count(positioned, len(data))
             if position is not None:
                 self.outbox.control(FrameType.ACK, pack([position]))

@@ -22,6 +22,7 @@ from protocol.wire.errors import RemoteProtocolError
 from protocol.wire.framing import FrameType
 from protocol.wire.limits import Limits
 from protocol.wire.outbox import Outbox
+from protocol.wire.session import Session
 
 
 class Flow:
@@ -31,11 +32,22 @@ class Flow:
         awaited: streams whose announced message the application waits for, in that order.
     """
 
-    __slots__ = ("_credits", "_free", "_limits", "_outbox", "_peer_credit", "_pool", "_windows", "awaited")
+    __slots__ = (
+        "_credits",
+        "_free",
+        "_limits",
+        "_outbox",
+        "_peer_credit",
+        "_pool",
+        "_session",
+        "_windows",
+        "awaited",
+    )
 
-    def __init__(self, limits: Limits, outbox: Outbox) -> None:
+    def __init__(self, limits: Limits, outbox: Outbox, session: Session) -> None:
         self._limits = limits
         self._outbox = outbox
+        self._session = session
         self._peer_credit = limits.stream_credit
         self._pool = WindowPool(limits.connection_credit)
         self._free = limits.message  # for advances
@@ -92,7 +104,9 @@ class Flow:
         """
         window = self._windows.get(stream)
         granted = 0 if window is None else window.consume(size)
-        self._grant(stream, granted)
+        if granted:  # an ACK will be due soon, and costs nothing beside it
+            self._grant(stream, granted)
+            self._outbox.control(FrameType.ACK, pack([self._session.confirm()]))
         return granted > 0
 
     def block(self, stream: int, size: int, *, grows: bool = True) -> None:

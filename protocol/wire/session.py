@@ -10,7 +10,7 @@ from __future__ import annotations
 from protocol.wire.errors import RemoteProtocolError
 
 ACK_FRAMES = 256
-ACK_BYTES = 256 * 1024
+ACK_BYTES = 512 * 1024
 """An ACK leaves after this many frames or bytes: often enough that a 1 MiB replay buffer never stalls."""
 
 
@@ -33,13 +33,21 @@ class Session:
     def count(self, frames: int, size: int) -> int | None:
         """Take note of received frames that have positions.
 
+        Args:
+            frames: that are complete now.
+            size: bytes that have come, of these and of others.
+
         Returns:
             The position to acknowledge now, or None where it is too early.
         """
         self.received += frames
         self._bytes += size
-        if self.received - self._confirmed < ACK_FRAMES and self._bytes < ACK_BYTES:
+        if self.received - self._confirmed < ACK_FRAMES and (self._bytes < ACK_BYTES or not frames):
             return None
+        return self.confirm()
+
+    def confirm(self) -> int:
+        """The position to acknowledge, where one leaves now: also before it must, together with something else."""
         self._confirmed = self.received
         self._bytes = 0
         return self.received

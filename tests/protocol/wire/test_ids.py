@@ -7,12 +7,13 @@ from protocol.wire.flow import Flow
 from protocol.wire.framing import MAX_STREAM
 from protocol.wire.limits import Limits
 from protocol.wire.outbox import Outbox
+from protocol.wire.session import Session
 from protocol.wire.streams import StreamTable
 from tests.protocol.wire.talk import Talk
 
 
 def table(first: int, at: int | None = None) -> StreamTable:
-    streams = StreamTable(first=first, flow=Flow(Limits(), Outbox(Limits())))
+    streams = StreamTable(first=first, flow=Flow(Limits(), Outbox(Limits()), Session()))
     if at is not None:
         streams._next = at
     return streams

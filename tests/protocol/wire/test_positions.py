@@ -51,6 +51,32 @@ def test_an_ack_leaves_after_many_octets() -> None:
     assert talk.client.session.acknowledged == talk.client.sent_position
 
 
+def test_octets_of_a_frame_count_in_whatever_pieces_they_come() -> None:
+    talk = Talk()
+    stream = talk.call()
+    talk.to_server()
+    talk.client.flow.credit(stream).left = talk.server.flow.window(stream)._left = 2 * ACK_BYTES
+    for number in range(1, ACK_BYTES // 50_000 + 2):
+        talk.client.send_data(stream, bytes(50_000))
+        data = talk.client.data_to_send()
+        for start in range(0, len(data), 16_000):
+            talk.server.receive(data[start : start + 16_000], 0.0)
+        assert bool(talk.server.pending) == (number * 50_000 > ACK_BYTES)
+    talk.to_client()
+    assert talk.client.session.acknowledged == talk.client.sent_position
+
+
+def test_an_ack_leaves_with_credit() -> None:
+    talk = Talk()
+    stream = talk.call()
+    talk.client.send_data(stream, bytes(50_000))
+    talk.to_server()
+    assert not talk.server.pending
+    assert talk.server.flow.consume(stream, 50_000)
+    credit, ack = sorted(frames_of(talk.server.data_to_send()))
+    assert (credit.type, ack.type, ack.payload) == (FrameType.CREDIT, FrameType.ACK, b"\x91\x02")
+
+
 def test_acks_follow_a_long_talk() -> None:
     talk = Talk()
     for _ in range(1000):

@@ -127,6 +127,7 @@ class TestCredit:
         rest = talk.client.data_to_send()
         assert [sent.type for sent in frames_of(first + rest)] == [
             FrameType.DATA,
+            FrameType.ACK,
             FrameType.CREDIT,
             *[FrameType.DATA] * 3,
         ]
