@@ -131,7 +131,7 @@ async def run_client(
     for mismatch in established.mismatches.values():
         await established.transport.aclose()
         raise mismatch
-    with service.topics.served():
+    with service.topics.served(settings.limits.event_replay):
         async with open_background() as nursery:
             nursery.start_soon(client.keep, established)
             await client.wait_state(*(set(ConnectionState) - {ConnectionState.CONNECTING}))

@@ -163,11 +163,12 @@ class Server:
         """Let new connections have other settings, and send those away that no longer comply.
 
         Args:
-            settings: `limits` and `timeouts` are for new connections, too.
+            settings: `limits` and `timeouts` are for new connections, too; `limits.event_replay` holds at once.
             encryption: proven; it has never served.
         """
         self.settings, self.encryption = settings, encryption
         self._task.rules = _rules_of(settings)
+        self.application.service.topics.resize(settings.limits.event_replay)
         self._gate.most = settings.limits.connections_before_authentication
         self._gate.per_source = settings.limits.per_source
         self._limiter.total_tokens = settings.limits.worker_threads
@@ -346,7 +347,7 @@ async def run_server(server: Server, listeners: Sequence[Listener] = ()) -> Asyn
     with contextlib.ExitStack() as stack:
         for listener in listeners:
             stack.callback(listener.close)
-        stack.enter_context(application.service.topics.served())
+        stack.enter_context(application.service.topics.served(server.settings.limits.event_replay))
         async with lifespan, trio.open_nursery() as connections:
             server._nursery = connections
             async with trio.open_nursery() as accepting:

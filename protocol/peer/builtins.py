@@ -41,4 +41,4 @@ def subscribe(peer: Peer, stream: int, name: str, extra: dict[str, Any]) -> None
     if topic is None:
         peer.connection.refuse_call(stream, codes.UNKNOWN_TOPIC, f"there is no event {name} here")
     else:
-        topic.subscribe(peer, stream, extra)
+        peer.service.topics.subscribe(topic, peer, stream, extra)

@@ -1,7 +1,8 @@
 """Events on the side that publishes: one topic an event, and who subscribes to it.
 
-An event is checked, converted and packed once, however many subscribe. Publishing waits for no subscriber: what
-a slow one gets is its policy's matter (`protocol.wire.subscriber`).
+An event is checked, converted and packed once, however many subscribe, and is kept for a while for those that come
+back (`protocol.wire.replay`). Publishing waits for no subscriber: what a slow one gets is its policy's matter
+(`protocol.wire.subscriber`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import trio
 
 from protocol.interface import EventSpec, InvalidValue
 from protocol.peer.delivery import Delivery
+from protocol.settings import LimitSettings
 from protocol.wire.codec import pack
 from protocol.wire.errors import LocalProtocolError
 from protocol.wire.publications import encode_event
+from protocol.wire.replay import Published, ReplayOfAll, ReplayOfLatest
 from protocol.wire.subscriber import Policy
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ MOST_POSTED = 100
 """Events of other threads that wait for the loop, after which these are slowed down."""
 SLOWEST = 100
 """Milliseconds that one of them takes at most then."""
+HANDOVER = 1.0
+"""Seconds that a loop waits before it serves, for a thread that is keeping an event at that moment."""
 
 
 class Topic:
@@ -43,16 +48,20 @@ class Topic:
     Args:
         spec: the event.
         deliver: called with a connection that has something to be written.
+        event_replay: bytes of events that are kept.
 
     Attributes:
         sequence: number of the last event.
+        replay: the newest events.
         epoch: names this run of the publisher; the numbers of another run mean nothing.
     """
 
-    def __init__(self, spec: EventSpec, deliver: Callable[[Peer], object]) -> None:
+    def __init__(self, spec: EventSpec, deliver: Callable[[Peer], object], event_replay: int) -> None:
         self.spec = spec
         self._deliver = deliver
+        self._policy = Policy(spec.policy.kind)
         self.sequence = 0
+        self.replay = (ReplayOfLatest if self._policy is Policy.LATEST else ReplayOfAll)(event_replay)
         self.epoch = secrets.token_hex(8)
         self._subscribers: dict[Peer, set[int]] = {}
 
@@ -62,22 +71,26 @@ class Topic:
         return sum(map(len, self._subscribers.values()))
 
     def subscribe(self, peer: Peer, stream: int, extra: dict[str, Any]) -> None:
-        """Take a subscription; `extra` may name the last event that a former one had seen."""
-        after = extra.get("after")
-        lost = 0
+        """Take a subscription; `extra` may name the last event that a former one had seen: it goes on behind that."""
+        publications, credit = peer.connection.publications, peer.connection.peer_limits.stream_credit
+        limit = self.spec.policy.limit
+        after, begin, lost = extra.get("after"), self.sequence, 0
+        replay: list[Published] = []
         if extra.get("epoch") == self.epoch and type(after) is int and 0 <= after <= self.sequence:
-            lost = self.sequence - after
-        policy = self.spec.policy
-        peer.connection.publications.accept(
+            room = min(credit, publications.room)
+            begin, replay = self.replay.since(after, limit=limit, room=room)
+            lost = begin - after
+        if publications.accept(
             stream,
-            Policy(policy.kind),
-            policy.limit,
-            credit=peer.connection.peer_limits.stream_credit,
-            sequence=self.sequence,
+            self._policy,
+            limit,
+            credit=credit,
+            sequence=begin,
             lost=lost,
             extra={"epoch": self.epoch},
-        )
-        self._subscribers.setdefault(peer, set()).add(stream)
+            replay=replay,
+        ):
+            self._subscribers.setdefault(peer, set()).add(stream)
 
     def unsubscribe(self, peer: Peer, stream: int) -> None:
         """Forget a subscription."""
@@ -107,15 +120,21 @@ class Topic:
             raise InvalidValue(path, "a key that can be hashed", type(key).__name__) from None
         return body, key
 
+    def keep(self, prepared: Prepared) -> Published:
+        """Number an event, and keep it for who comes back."""
+        body, key = prepared
+        self.sequence = sequence = self.sequence + 1
+        event = (sequence, encode_event(sequence, body), key)
+        self.replay.add(event)
+        return event
+
     def send(self, prepared: Prepared) -> None:
         """Send an event to all subscribers; in the loop's thread."""
-        body, key = prepared
-        self.sequence += 1
-        payload = encode_event(self.sequence, body)
+        event = self.keep(prepared)
         for peer, streams in list(self._subscribers.items()):
             publish = peer.connection.publications.publish
             for stream in list(streams):
-                if not publish(stream, self.sequence, payload, key):
+                if not publish(stream, event):
                     self.unsubscribe(peer, stream)
             self._deliver(peer)
 
@@ -131,10 +150,12 @@ class TopicTable:
         self._posted: deque[tuple[Topic, Prepared]] = deque()  # and not sent yet
         self._posting: set[int] = set()  # threads that do
         self._sending = False
+        self._keeping = threading.Lock()  # held by the thread that keeps what nobody sends
+        self._event_replay = LimitSettings().event_replay  # until it is served
 
     def add(self, spec: EventSpec) -> None:
         """Have a topic for an event."""
-        self._topics[spec.qualified] = Topic(spec, self._delivery.add)
+        self._topics[spec.qualified] = Topic(spec, self._delivery.add, self._event_replay)
 
     def get(self, name: str) -> Topic | None:
         """The topic of an event's qualified name."""
@@ -143,9 +164,27 @@ class TopicTable:
     def __iter__(self) -> Iterator[Topic]:
         return iter(self._topics.values())
 
+    def resize(self, event_replay: int) -> None:
+        """Have another bound on what each topic keeps; in the loop's thread, or before it is served."""
+        self._event_replay = event_replay
+        for topic in self._topics.values():
+            topic.replay.resize(event_replay)
+
+    def subscribe(self, topic: Topic, peer: Peer, stream: int, extra: dict[str, Any]) -> None:
+        """Have a topic take a subscription; what a finalizer publishes in the midst of it comes after it."""
+        self._sending = True
+        try:
+            topic.subscribe(peer, stream, extra)
+        finally:
+            self._sending = False
+        self._send_posted()
+
     @contextlib.contextmanager
-    def served(self) -> Iterator[None]:
+    def served(self, event_replay: int | None = None) -> Iterator[None]:
         """While the body runs, in the running loop, other threads can publish to it.
+
+        Args:
+            event_replay: bytes of events that each topic keeps from now on; unchanged without.
 
         Raises:
             LocalProtocolError: this is served in another loop at the same time.
@@ -157,10 +196,14 @@ class TopicTable:
                     "this application is served in another thread at the same time: make one for each, as its "
                     "events belong to one loop"
                 )
-            while self._posted:  # to a loop that has ended: who comes back is told of a gap
-                self._posted.popleft()[0].sequence += 1
+            self._keep_posted()  # to a loop that has ended: who comes back gets it
             self._delivery.bind_loop(token)
-        self._token = token
+            free = self._keeping.acquire(timeout=HANDOVER)
+            self._token = token
+            if free:
+                self._keeping.release()
+        if event_replay is not None:
+            self.resize(event_replay)
         self._served += 1
         try:
             if self._posted:  # while this began
@@ -174,18 +217,17 @@ class TopicTable:
     def publish(self, spec: EventSpec, value: Any) -> None:
         """Publish an event, from the loop or from any other thread.
 
-        Where nobody serves it at the moment, it is counted: a subscriber that comes back is told of a gap.
+        Where nobody serves it at the moment, it is kept as others are: a subscriber that comes back gets it.
 
         Raises:
             InvalidValue: the value is not what the event's annotation says.
             CodecError: it cannot be packed.
         """
         topic = self._topics[spec.qualified]
-        prepared = topic.prepare(value)
+        self._posted.append((topic, topic.prepare(value)))
         if self._token is None:
-            topic.sequence += 1
+            self._keep_posted()
             return
-        self._posted.append((topic, prepared))
         here = trio.lowlevel.current_trio_token() if trio.lowlevel.in_trio_run() else None
         if here is not None and here is self._token:
             self._send_posted()
@@ -227,6 +269,20 @@ class TopicTable:
             self._sending = False
             if self._posted:
                 self._post(may_wait=False)
+
+    def _keep_posted(self) -> None:
+        """Keep what was published while nobody serves this; in any thread, and in one at a time.
+
+        None waits for another: who finds one at it leaves his event to that one, which looks again after it. Who finds
+        that a loop has begun leaves it to that, which looks when it does.
+        """
+        while self._posted and self._token is None and self._keeping.acquire(blocking=False):
+            try:
+                while self._posted and self._token is None:
+                    topic, prepared = self._posted.popleft()
+                    topic.keep(prepared)
+            finally:
+                self._keeping.release()
 
     def _slow_down(self) -> None:
         """Let the loop catch up with a thread that publishes faster than it sends, for a bounded time."""

@@ -52,6 +52,7 @@ class Writer:
         self._transport = transport
         self._connection = connection
         self._outbox = connection.outbox
+        self._publications = connection.publications
         self._timeout = timeout
         self._most_pending = most_pending
         self._on_room = on_room
@@ -123,12 +124,14 @@ class Writer:
                 self._blocked_since = trio.current_time()
                 self.wake()
                 return
+        if self._publications.held:
+            self.wake()
 
     def flush_outside(self) -> bool:
         """Write what waits, in a thread that keeps the loop from running.
 
         Returns:
-            Whether all has left; otherwise the writing task has to be woken.
+            Whether all has left and nothing follows; otherwise the writing task has to be woken.
 
         Raises:
             TransportError: the connection is broken.
@@ -140,7 +143,7 @@ class Writer:
         data = self._pull()
         sent = self._send(data) if data else 0
         self._rest = memoryview(data)[sent:] if sent < len(data) else b""
-        return not self._rest and not self._outbox.scheduler.size
+        return not self._rest and not self._outbox.scheduler.size and not self._publications.held
 
     def _check_pending(self) -> None:
         """Give up a peer that lets much wait and takes none of it; one on a slow link is left its time."""
@@ -184,9 +187,13 @@ class Writer:
                 self._blocked = False
                 self.flush()
                 self._tell_room()
+            if self._publications.held:  # as many events as may wait have left: others have their turn
+                await trio.lowlevel.checkpoint()
 
     def _tell_room(self) -> None:
         if self._connection.pending <= self._most_pending:
+            if self._publications.resume():
+                self.wake()
             self._on_room()
 
     def discard(self) -> None:

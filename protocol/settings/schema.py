@@ -130,6 +130,8 @@ class LimitSettings:
         stream_credit: bytes that may be sent on a new stream before the receiver grants more.
         connection_credit: bound on the sum of all grants of one connection.
         pending_output: unsent bytes after which a client counts as a slow consumer and is dropped.
+        event_replay: bytes of the newest events that are kept for each event of an interface, for subscribers
+            that come back; 0 keeps none.
         connections_before_authentication: connections that may be in their handshake at once.
         per_source: of those, from one source address.
         worker_threads: threads for handlers that are plain functions.
@@ -144,6 +146,7 @@ class LimitSettings:
     stream_credit: int = attrs.field(default=64 * KIB, validator=checks.integer(1, 1024 * MIB))
     connection_credit: int = attrs.field(default=4 * MIB, validator=checks.integer(1, 4096 * MIB))
     pending_output: int = attrs.field(default=8 * MIB, validator=checks.integer(64 * KIB, 4096 * MIB))
+    event_replay: int = attrs.field(default=MIB, validator=checks.integer(0, 1024 * MIB))
     connections_before_authentication: int = attrs.field(default=256, validator=checks.integer(1, 65_536))
     per_source: int = attrs.field(default=32, validator=checks.integer(1, 65_536))
     worker_threads: int = attrs.field(default=40, validator=checks.integer(1, 4096))

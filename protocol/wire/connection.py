@@ -6,7 +6,7 @@ knows no socket, no clock and no task; the user of it
 
 1. passes received bytes to `receive` and acts on the events it returns,
 2. calls the methods that send,
-3. writes what `data_to_send` returns, after each of the two,
+3. writes what `data_to_send` returns, after each of the two, and then asks `publications` to `resume`,
 4. calls `tick` when `next_tick` has come.
 
 Receiving lies in `protocol.wire.receiving`, one small function a frame type.
@@ -80,7 +80,7 @@ class Connection:
         self.outbox = Outbox(self.limits)
         self.flow = Flow(self.limits, self.outbox, self.session)
         self.streams = StreamTable(first=1 if role is Role.CLIENT else 2, flow=self.flow)
-        self.publications = Publications(self.outbox)
+        self.publications = Publications(self.outbox, self.limits.pending_output // 2)
         self.reassembly = Reassembly(self.limits.message)
         self.keepalive = Keepalive(ping_interval, now)
         self._reader = FrameReader(HANDSHAKE_FRAME if role is Role.SERVER else self.limits.frame)

@@ -5,6 +5,7 @@ It knows nothing of topics: which stream subscribes to what is the user's to kee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from protocol.wire import codes
@@ -12,6 +13,7 @@ from protocol.wire.codec import pack
 from protocol.wire.errors import ErrorInfo, Executed, MessageTooLarge
 from protocol.wire.framing import FrameType
 from protocol.wire.outbox import Outbox
+from protocol.wire.replay import Published
 from protocol.wire.subscriber import Policy, Subscriber
 
 
@@ -21,14 +23,29 @@ def encode_event(sequence: int, body: bytes, extra: dict[str, Any] | None = None
 
 
 class Publications:
-    """The subscribers of one connection."""
+    """The subscribers of one connection.
 
-    __slots__ = ("_expected", "_outbox", "_subscribers")
+    Theory of operation. A subscriber that comes back or grants credit may be owed any number of events at once, and a
+    thousand subscribers of one connection a thousand times as many. What waits leaves as far as the output has room;
+    the rest goes on waiting, as references, until `resume` finds room again. An event that is published to a
+    subscriber with nothing waiting leaves in any case: how many of these there are is the publisher's choice alone.
 
-    def __init__(self, outbox: Outbox) -> None:
+    Args:
+        outbox: where events leave.
+        most: bytes in it after which what waits goes on waiting.
+
+    Attributes:
+        held: subscribers by stream for whom events wait that have credit and no room.
+    """
+
+    __slots__ = ("_expected", "_most", "_outbox", "_subscribers", "held")
+
+    def __init__(self, outbox: Outbox, most: int) -> None:
         self._outbox = outbox
+        self._most = most
         self._subscribers: dict[int, Subscriber] = {}
         self._expected: dict[int, None] = {}  # asked for, and neither accepted nor refused yet
+        self.held: dict[int, Subscriber] = {}
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._subscribers or stream in self._expected
@@ -50,7 +67,8 @@ class Publications:
         sequence: int,
         lost: int = 0,
         extra: dict[str, object] | None = None,
-    ) -> None:
+        replay: Sequence[Published] = (),
+    ) -> bool:
         """Take a subscription; nothing happens where it was ended meanwhile.
 
         Args:
@@ -59,23 +77,39 @@ class Publications:
             limit: events that may wait for it.
             credit: bytes it has room for at first: the other side's `stream_credit`.
             sequence: the number that its first event will follow.
-            lost: events since the number it named that it will never get.
+            lost: events up to `sequence`, since the number it named, that it will never get.
             extra: the map of the GAP that confirms the subscription.
+            replay: events behind `sequence` that it gets again, before anything newer. `Replay.since` chooses as many
+                as there is credit and `room` for, and `limit` more.
+
+        Returns:
+            Whether the subscription goes on: False where it was ended meanwhile, or an event of those is larger than
+            the other side accepts.
         """
         if stream not in self._expected:
-            return
+            return False
         del self._expected[stream]
-        self._subscribers[stream] = Subscriber(stream, policy, limit, credit)
+        subscriber = self._subscribers[stream] = Subscriber(stream, policy, limit, credit)
         self._outbox.send(FrameType.GAP, stream, pack([sequence, lost, extra or {}]))
+        largest = self._outbox.largest_message
+        too_large = next((number for number, event in enumerate(replay) if len(event[1]) > largest), None)
+        subscriber.replay(replay[:too_large])
+        self._let_out(subscriber, self._most)
+        if too_large is not None:
+            self._end_too_large(stream, len(replay[too_large][1]))
+        return too_large is None
 
-    def publish(self, stream: int, sequence: int, payload: bytes, key: object = None) -> bool:
+    @property
+    def room(self) -> int:
+        """Bytes of events that may leave now for a subscriber that comes back."""
+        return max(0, self._most - self._outbox.scheduler.size)
+
+    def publish(self, stream: int, event: Published) -> bool:
         """Send an event to one subscriber, now or when it has room.
 
         Args:
             stream: the subscription.
-            sequence: the event's number in its topic.
-            payload: what `encode_event` made, once for all subscribers.
-            key: for the policy `latest`, what the event replaces.
+            event: with the payload that `encode_event` made, once for all subscribers.
 
         Returns:
             Whether the subscription goes on: False where the policy `disconnect` has ended it, or the
@@ -84,21 +118,25 @@ class Publications:
         subscriber = self._subscribers.get(stream)
         if subscriber is None:
             return False
-        try:
-            self._outbox.check_size(len(payload))
-        except MessageTooLarge as exc:
-            self.end(stream, ErrorInfo(codes.MESSAGE_TOO_LARGE, str(exc), Executed.YES))
+        payload = event[1]
+        size = len(payload)
+        if size > self._outbox.largest_message:
+            self._end_too_large(stream, size)
             return False
-        if subscriber.offer(sequence, payload, key):
-            subscriber.credit.spend(len(payload))
+        if subscriber.offer(event):
+            subscriber.credit.spend(size)
             self._outbox.send(FrameType.EVENT, stream, payload)
         elif subscriber.overflowed:
             text = f"the subscriber has fallen more than {subscriber.limit} events behind"
             self.end(stream, ErrorInfo(codes.SLOW_SUBSCRIBER, text, Executed.YES))
             return False
         elif subscriber.announced is None:
-            self._let_out(subscriber)
+            self._let_out(subscriber, self._most)
         return True
+
+    def _end_too_large(self, stream: int, size: int) -> None:
+        text = str(MessageTooLarge(size, self._outbox.largest_message))
+        self.end(stream, ErrorInfo(codes.MESSAGE_TOO_LARGE, text, Executed.YES))
 
     def grant(self, stream: int, size: int) -> bool:
         """Take note of a CREDIT and send what it lets out; returns whether it was a subscriber's."""
@@ -106,14 +144,34 @@ class Publications:
         if subscriber is None:
             return False
         subscriber.credit.grant(size)
-        self._let_out(subscriber)
+        self._let_out(subscriber, self._most)
         return True
 
-    def _let_out(self, subscriber: Subscriber) -> None:
-        """Send what there is credit for, and announce what will not get it by being waited for alone."""
-        stream, credit = subscriber.stream, subscriber.credit
+    def resume(self) -> bool:
+        """Go on with those that are `held`; returns whether there were any.
+
+        The first has an event leave in any case: that a connection always has much to send is no reason to wait for
+        ever.
+        """
+        if not self.held:
+            return False
+        held, self.held = self.held, {}
+        most = max(self._most, self._outbox.scheduler.size + 1)
+        for subscriber in held.values():
+            self._let_out(subscriber, most)
+        first = next(iter(held))
+        if first in self.held:  # the next one's turn
+            self.held[first] = self.held.pop(first)
+        return True
+
+    def _let_out(self, subscriber: Subscriber, most: int) -> None:
+        """Send what there is credit and room for; announce what will not get credit by being waited for alone."""
+        stream, credit, scheduler = subscriber.stream, subscriber.credit, self._outbox.scheduler
         while (head := subscriber.head) is not None:
-            sequence, payload = head
+            if scheduler.size >= most:
+                self.held[stream] = subscriber
+                return
+            sequence, payload, _ = head
             size = len(payload)
             announced = credit.announced
             if credit.left < size and not credit.announce(size):
@@ -131,6 +189,7 @@ class Publications:
 
     def end(self, stream: int, error: ErrorInfo | None = None) -> bool:
         """End a subscription with its terminal frame; returns whether there was one."""
+        self.held.pop(stream, None)
         if stream in self._expected:
             del self._expected[stream]
         elif self._subscribers.pop(stream, None) is None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 from protocol.wire.credit import SendCredit
+from protocol.wire.replay import Published
 
 
 class Policy(enum.Enum):
@@ -31,7 +33,7 @@ class Subscriber:
     Attributes:
         stream: the subscription's stream.
         credit: what the subscriber has room for.
-        announced: the event that BLOCKED has announced, with its number, or None.
+        announced: the event that BLOCKED has announced, or None.
         limit: events that may wait.
         overflowed: the policy is `DISCONNECT` and the limit was reached.
         lost: events dropped since the last GAP.
@@ -41,6 +43,7 @@ class Subscriber:
         "_keyed",
         "_policy",
         "_queue",
+        "_replayed",
         "announced",
         "credit",
         "limit",
@@ -52,49 +55,53 @@ class Subscriber:
     def __init__(self, stream: int, policy: Policy, limit: int, credit: int) -> None:
         self.stream = stream
         self.credit = SendCredit(credit)
-        self.announced: tuple[int, bytes] | None = None
+        self.announced: Published | None = None
         self.overflowed = False
         self.lost = 0
         self._policy = policy
         self.limit = limit
-        self._queue: deque[tuple[int, bytes]] = deque()
-        self._keyed: OrderedDict[object, tuple[int, bytes]] = OrderedDict()
+        self._queue: deque[Published] = deque()
+        self._keyed: OrderedDict[object, Published] = OrderedDict()
+        self._replayed = 0  # how many of the queue's first `DISCONNECT` does not hold against it
 
-    def offer(self, sequence: int, payload: bytes, key: object) -> bool:
-        """Take an event that was just published.
+    def replay(self, events: Sequence[Published]) -> None:
+        """Take what it gets again, before anything else; who gives it keeps to the limit."""
+        if self._policy is Policy.LATEST:
+            self._keyed.update((event[2], event) for event in events)
+        else:
+            self._queue.extend(events)
+            self._replayed = len(events) if self._policy is Policy.DISCONNECT else 0
 
-        Args:
-            sequence: its number in the topic.
-            payload: the EVENT frame's payload, the same object for all subscribers.
-            key: for `LATEST`, what it replaces.
+    def offer(self, event: Published) -> bool:
+        """Take an event that was just published, the same object for all subscribers.
 
         Returns:
             Whether it may leave at once, without waiting here.
         """
-        if self.credit.left >= len(payload) and not self.waiting and not self.lost:
+        if self.credit.left >= len(event[1]) and not self.waiting and not self.lost:
             return True
         match self._policy:
             case Policy.LATEST:
-                self._keyed.pop(key, None)  # to the end, so that the order stays that of publishing
-                self._keyed[key] = (sequence, payload)
+                self._keyed.pop(event[2], None)  # to the end, so that the order stays that of publishing
+                self._keyed[event[2]] = event
                 if len(self._keyed) > self.limit:
                     self._keyed.popitem(last=False)
                     self.lost += 1
             case Policy.QUEUE:
-                self._queue.append((sequence, payload))
+                self._queue.append(event)
                 if len(self._queue) > self.limit:
                     self._queue.popleft()
                     self.lost += 1
             case Policy.DISCONNECT:
-                if len(self._queue) >= self.limit:
+                if len(self._queue) - self._replayed >= self.limit:
                     self.overflowed = True
                 else:
-                    self._queue.append((sequence, payload))
+                    self._queue.append(event)
         return False
 
     @property
-    def head(self) -> tuple[int, bytes] | None:
-        """The event whose turn it is, with its sequence number."""
+    def head(self) -> Published | None:
+        """The event whose turn it is."""
         if self.announced is not None:
             return self.announced
         if self._queue:
@@ -107,6 +114,8 @@ class Subscriber:
             self.announced = None
         elif self._queue:
             self._queue.popleft()
+            if self._replayed:  # they are the first in it
+                self._replayed -= 1
         else:
             self._keyed.popitem(last=False)
 

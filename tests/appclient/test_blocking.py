@@ -327,6 +327,22 @@ def test_the_client_comes_back_and_tells_its_states(rig: Rig) -> None:
         assert states[-1] is ConnectionState.CONNECTED
 
 
+def test_a_subscription_misses_nothing_while_the_client_is_away(rig: Rig) -> None:
+    got: list[int] = []
+    with rig.connect() as client:
+        desk: Any = client.use(Desk)
+        stop = client.listen(desk.queued, got.append)
+        with desk.queued.subscribe(gaps=True) as numbers:
+            rig.portal.call(publish, rig, 0)
+            wait_for(lambda: got == [0])
+            rig.kick()
+            for number in range(1, 200):
+                rig.portal.call(publish, rig, number)
+            assert [next(numbers) for _ in range(200)] == list(range(200))
+        wait_for(lambda: got == list(range(200)))
+        stop()
+
+
 def test_the_server_may_call_a_blocking_client(rig: Rig) -> None:
     from appserver import current_call
     from tests.protocol.peer.desk import Bell

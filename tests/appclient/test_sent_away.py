@@ -161,7 +161,8 @@ async def test_a_subscription_moves_without_a_gap_and_without_a_double(
 async def test_a_subscription_names_what_was_lost_where_the_old_connection_broke(
     autojump_clock: Clock,
 ) -> None:
-    async with open_rig() as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
+    settings = Settings(limits=LimitSettings(event_replay=0))
+    async with open_rig(settings=settings) as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
         await trio.sleep(2)
         rig.counter.queued.publish(0)
         assert await following(numbers) == 0

@@ -36,6 +36,7 @@ from protocol.wire.events import (
 from protocol.wire.framing import FrameReader, encode_frame
 from protocol.wire.limits import Limits
 from protocol.wire.publications import encode_event
+from protocol.wire.replay import Published
 from protocol.wire.subscriber import Policy
 from tests.fuzz.mutation import damage, damage_session, damage_value, split
 
@@ -150,10 +151,15 @@ class User:
                     return
                 policy = chance.choice(list(Policy))
                 credit = connection.peer_limits.stream_credit
-                connection.publications.accept(stream, policy, 3, credit=credit, sequence=0)
-                for number in range(1, 9):
-                    payload = encode_event(number, bytes(chance.choice((5, 500, 6000))))
-                    connection.publications.publish(stream, number, payload, number % 2)
+                events: list[Published] = [
+                    (number, encode_event(number, bytes(chance.choice((5, 500, 6000)))), number % 2)
+                    for number in range(1, 9)
+                ]
+                again = chance.choice((0, 0, 4))  # it comes back
+                accept, publish = connection.publications.accept, connection.publications.publish
+                accept(stream, policy, 3, credit=credit, sequence=0, replay=events[:again])
+                for published in events[again:]:
+                    publish(stream, published)
             case _:
                 pass
 

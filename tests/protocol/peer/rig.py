@@ -17,6 +17,7 @@ from protocol.transport.memory import Link, MemoryTransport
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import Hello
 from protocol.wire.events import Event
+from protocol.wire.limits import Limits
 from tests.protocol.peer.desk import Counter, Desk, Ringer, new_desk
 
 TRANSPORTS = [
@@ -109,11 +110,12 @@ async def open_raw(
     credentials: Mapping[str, object] | None = None,
     versions: Sequence[int] | None = None,
     hello: bool = True,
+    limits: Limits | None = None,
 ) -> AsyncIterator[RawClient]:
     """Connect a raw client to an unencrypted server; it has said HELLO and read nothing."""
     link: Link = server.network.new_link()
     server._nursery.start_soon(server._serve, link)
-    connection = Connection(Role.CLIENT, ping_interval=0, now=trio.current_time())
+    connection = Connection(Role.CLIENT, limits, ping_interval=0, now=trio.current_time())
     raw = RawClient(link.client, connection)
     if hello:
         said = Hello(application="raw", limits=connection.limits, credentials=credentials or {})

@@ -355,7 +355,8 @@ async def lose_connection(rig: Rig) -> None:
 async def test_a_subscription_goes_on_after_a_lost_connection_and_names_the_gap(
     autojump_clock: Clock,
 ) -> None:
-    async with open_rig() as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
+    settings = Settings(limits=LimitSettings(event_replay=0))
+    async with open_rig(settings=settings) as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
         rig.counter.queued.publish(0)
         await trio.sleep(0.1)
         rig.network.link.cut()

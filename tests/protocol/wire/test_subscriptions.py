@@ -43,7 +43,7 @@ class Topic:
         for _ in range(count):
             self.sequence += 1
             payload = encode_event(self.sequence, body)
-            on = self.talk.server.publications.publish(self.stream, self.sequence, payload, key)
+            on = self.talk.server.publications.publish(self.stream, (self.sequence, payload, key))
         return on
 
     def seen(self) -> list[Event]:
@@ -180,7 +180,7 @@ def test_an_event_larger_than_a_frame_arrives_whole() -> None:
     stream = talk.client.subscribe("owner", "t")
     talk.to_server()
     talk.server.publications.accept(stream, Policy.QUEUE, 3, credit=9050, sequence=0)
-    talk.server.publications.publish(stream, 1, encode_event(1, bytes(9000)))
+    talk.server.publications.publish(stream, (1, encode_event(1, bytes(9000)), None))
     assert only(talk.to_client()[1:], EventReceived).body == bytes(9000)
 
 
@@ -189,7 +189,7 @@ def test_an_event_larger_than_the_subscriber_takes_ends_only_that_subscription()
     stream = talk.client.subscribe("owner", "t")
     talk.to_server()
     talk.server.publications.accept(stream, Policy.QUEUE, 3, credit=CREDIT, sequence=0)
-    assert not talk.server.publications.publish(stream, 1, encode_event(1, bytes(2000)))
+    assert not talk.server.publications.publish(stream, (1, encode_event(1, bytes(2000)), None))
     error = only(talk.to_client()[1:], ErrorReceived).error
     assert error.code == codes.MESSAGE_TOO_LARGE
     assert "1024" in error.message

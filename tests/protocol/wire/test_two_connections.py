@@ -214,7 +214,7 @@ class TwoSides(RuleBasedStateMachine):
                 subscription.published += 1
                 number = subscription.published
                 payload = encode_event(number, bytes(size))
-                assert self.sides[1 - side].publications.publish(subscription.stream, number, payload)
+                assert self.sides[1 - side].publications.publish(subscription.stream, (number, payload, None))
 
     @rule(side=SIDES)
     def use_events(self, side: int) -> None:

@@ -1,0 +1,199 @@
+"""Subscribers that come back: what they get again obeys their credit, their policy, and the room of the connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.wire import codes
+from protocol.wire.codec import pack
+from protocol.wire.events import (
+    BlockedReceived,
+    ErrorReceived,
+    Event,
+    EventReceived,
+    GapReceived,
+    SubReceived,
+)
+from protocol.wire.framing import FrameType
+from protocol.wire.limits import Limits
+from protocol.wire.publications import encode_event
+from protocol.wire.replay import Published
+from protocol.wire.subscriber import Policy
+from tests.protocol.wire.talk import Talk, frame, octets, only
+from tests.protocol.wire.test_subscriptions import numbers
+
+BODY = bytes(40)  # an event of 44 octets
+
+
+def events(first: int, last: int, body: bytes = BODY) -> list[Published]:
+    """Published events, each with a key of its own."""
+    return [(number, encode_event(number, body), number) for number in range(first, last + 1)]
+
+
+class Back:
+    """A server and a client that takes a subscription up again."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        replay: list[Published],
+        *,
+        limit: int = 3,
+        credit: int = 140,
+        limits: Limits | None = None,
+    ) -> None:
+        self.talk = Talk(client_limits=limits or Limits(stream_credit=credit))
+        self.publications = self.talk.server.publications
+        self.stream = self.talk.client.subscribe("owner", "Orders.changed", {"after": 6})
+        only(self.talk.to_server(), SubReceived)
+        self.goes_on = self.publications.accept(
+            self.stream, policy, limit, credit=credit, sequence=6, lost=0, extra={"epoch": "e"}, replay=replay
+        )
+
+    def publish(self, event: Published) -> bool:
+        return self.publications.publish(self.stream, event)
+
+    def seen(self) -> list[Event]:
+        return self.talk.to_client(octets)
+
+    def use(self, events: list[Event]) -> None:
+        """The application consumes events."""
+        for event in events:
+            if isinstance(event, EventReceived):
+                self.talk.client.flow.consume(self.stream, event.size)
+        assert self.talk.to_server() == []
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_it_gets_all_in_order_as_it_makes_room_and_what_is_newer_behind_them(policy: Policy) -> None:
+    back = Back(policy, events(7, 12))
+    assert back.publish(events(13, 13)[0]) or policy is Policy.QUEUE
+    got = back.seen()
+    assert got[0] == GapReceived("owner", 6, 0, {"epoch": "e"})
+    assert numbers(got[1:]) == [7, 8, 9]
+    back.use(got)
+    got += back.seen()
+    while len(got) < 8:
+        back.use(got[-3:])
+        more = back.seen()
+        assert more
+        got += more
+    lost = {
+        Policy.QUEUE: ["1 lost, then after 10", 11, 12, 13],
+        Policy.LATEST: ["1 lost, then after 10", 11, 12, 13],
+        Policy.DISCONNECT: [10, 11, 12, 13],
+    }
+    assert numbers(got[4:]) == lost[policy]
+
+
+def test_what_it_gets_again_does_not_count_where_it_would_be_ended() -> None:
+    back = Back(Policy.DISCONNECT, events(7, 12))
+    first = back.seen()
+    assert numbers(first[1:]) == [7, 8, 9]
+    *allowed, too_many = events(13, 16)
+    for event in allowed:
+        assert back.publish(event), "three of these may wait beside the three from before"
+    back.use(first)
+    second = back.seen()
+    assert numbers(second) == [10, 11], "and what it makes room for is sent"
+    assert not back.publish(too_many)
+    assert only(back.seen(), ErrorReceived).error.code == codes.SLOW_SUBSCRIBER
+
+
+def test_a_large_event_among_them_is_announced_and_the_others_wait_behind_it() -> None:
+    replay = [*events(7, 8), *events(9, 9, bytes(1000)), *events(10, 10)]
+    back = Back(Policy.QUEUE, replay)
+    got = back.seen()
+    assert numbers(got[1:-1]) == [7, 8]
+    assert got[-1] == BlockedReceived(back.stream, "owner")
+    back.use(got)
+    back.talk.client.flow.admit(back.stream)
+    assert back.talk.to_server() == []
+    got = back.seen()
+    assert numbers(got) == [9]
+    back.use(got)
+    assert numbers(back.seen()) == [10]
+
+
+def test_one_that_is_larger_than_it_takes_ends_the_subscription_as_it_would_have_then() -> None:
+    replay = [*events(7, 8), *events(9, 9, bytes(2000)), *events(10, 10)]
+    back = Back(Policy.QUEUE, replay, limits=Limits(message=1024), credit=1 << 20)
+    assert not back.goes_on
+    *got, error = back.seen()
+    assert numbers(got[1:]) == [7, 8]
+    assert isinstance(error, ErrorReceived)
+    assert error.error.code == codes.MESSAGE_TOO_LARGE
+    assert not back.publish(events(11, 11)[0])
+
+
+class TestTheRoomOfTheConnection:
+    """Credit is what a peer says it is: the bytes that are queued for it are bounded all the same."""
+
+    MOST = 64 * 1024 // 2
+    SERVER = Limits(pending_output=64 * 1024)
+    CREDIT = 1 << 30
+    PIECE = bytes(1000)
+
+    def talk(self, subscriptions: int, each: int) -> tuple[Talk, list[int]]:
+        """Subscribers that come back at once, and are owed events that all have credit."""
+        talk = Talk(Limits(stream_credit=self.CREDIT), self.SERVER)
+        streams = []
+        for _ in range(subscriptions):
+            streams.append(talk.client.subscribe("owner", "t"))
+            only(talk.to_server(), SubReceived)
+        for stream in streams:
+            replay = events(1, each, self.PIECE)
+            assert talk.server.publications.accept(
+                stream, Policy.QUEUE, each, credit=self.CREDIT, sequence=0, replay=replay
+            )
+        return talk, streams
+
+    def test_what_has_none_waits_and_leaves_in_turns(self) -> None:
+        talk, streams = self.talk(subscriptions=50, each=20)
+        publications = talk.server.publications
+        assert talk.server.pending < self.MOST + 5000
+        assert publications.room == 0
+        got: dict[int, list[int]] = {stream: [] for stream in streams}
+        owners = talk.client.streams.subscriptions
+        for stream in streams:
+            owners[stream] = stream
+        rounds = 0
+        while talk.server.pending:
+            assert talk.server.pending < self.MOST + 5000
+            for event in talk.client.receive(talk.server.data_to_send(), 0.0):
+                if isinstance(event, EventReceived):
+                    got[event.owner].append(event.sequence)
+            publications.resume()
+            rounds += 1
+        assert not publications.held
+        assert rounds > 10
+        assert list(got.values()) == [list(range(1, 21))] * 50
+
+    def test_credit_lets_out_no_more_either(self) -> None:
+        talk = Talk(Limits(stream_credit=1), self.SERVER)
+        for _ in range(50):
+            stream = talk.client.subscribe("owner", "t")
+            talk.to_server()
+            replay = events(1, 20, self.PIECE)
+            talk.server.publications.accept(stream, Policy.QUEUE, 20, credit=1, sequence=0, replay=replay)
+            talk.server.receive(frame(FrameType.CREDIT, stream, pack([self.CREDIT])), 0.0)
+        assert talk.server.pending < self.MOST + 50 * 100
+
+    def test_it_leaves_where_other_output_never_lets_any_room_be(self) -> None:
+        talk, _ = self.talk(subscriptions=3, each=20)
+        publications = talk.server.publications
+        waiting = {stream: subscriber.waiting for stream, subscriber in publications.held.items()}
+        assert len(waiting) == 2
+        for _ in range(6):
+            assert publications.resume()
+        left = [waiting[stream] - subscriber.waiting for stream, subscriber in publications.held.items()]
+        assert left == [3, 3], "each has its turn"
+
+    def test_who_unsubscribes_is_owed_nothing_any_more(self) -> None:
+        talk, streams = self.talk(subscriptions=3, each=20)
+        publications = talk.server.publications
+        assert publications.held
+        for stream in streams:
+            publications.end(stream)
+        assert not publications.held
+        assert not publications.resume()
