@@ -1,6 +1,7 @@
 """The callers: loops that are the same for every peer, so that all of them pay the same for being measured.
 
-`add` is the small call: two numbers there, one back, and each answer is compared. `rows` asks for a hundred rows.
+`add` is the small call: two numbers there, one back, and each answer is compared. `rows` asks for a hundred rows,
+`publish` has one event sent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from tests.bench.sides import Order
 from tests.bench.values import ROWS
 
 AsyncAdd = Callable[[int, int], Awaitable[int]]
+AsyncPublish = Callable[[int, str], Awaitable[None]]
 AsyncRows = Callable[[], Awaitable[Sized]]
 
 
@@ -37,6 +39,16 @@ async def rows(call: AsyncRows, order: Order) -> int:
     while count < most and time.perf_counter() < end:
         if len(await call()) != ROWS:
             raise WrongAnswer(count)
+        count += 1
+    return count
+
+
+async def publish(call: AsyncPublish, order: Order, text: str) -> int:
+    """One caller that has events published; returns how many calls it made."""
+    end, most = order.end, order.calls
+    count = 0
+    while count < most and time.perf_counter() < end:
+        await call(count, text)
         count += 1
     return count
 

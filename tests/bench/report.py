@@ -55,7 +55,6 @@ def _row(result: RowResult) -> dict[str, Any]:
         "name": result.row.name,
         "title": result.row.title,
         "unit": result.row.unit,
-        "absent": result.row.absent,
         "lanes": [
             {
                 "name": lane.lane,

@@ -101,8 +101,6 @@ class RowResult:
         return [self._judge(target) for target in self.row.targets]
 
     def _judge(self, target: Target) -> Verdict:
-        if self.row.absent is not None:
-            return Verdict(target.text, None, False)
         reached = self.lane(target.lane).median(target.figure)
         if reached is not None and target.against is not None:
             other = self.lane(target.against).median(target.figure)

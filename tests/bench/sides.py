@@ -21,6 +21,9 @@ from pathlib import Path
 HOST = "localhost"
 """The name in the certificate. Every server listens on 127.0.0.1 alone."""
 EVENT_TEXT = "x" * 100
+REPLAY_TEXT = "x" * 1000
+REPLAY_EVENTS = 1500
+"""Events with this text that fill a replay buffer of 1 MiB, and half of it again."""
 PIECE = 256 * 1024
 """Bytes that the bulk loops give to one write, where a peer's documentation says nothing else."""
 GRACE = 5.0

@@ -11,11 +11,8 @@ def lines(result: RowResult) -> Iterator[str]:
     """One row: its lanes, then its targets."""
     row = result.row
     yield f"{row.title} [{row.name}]"
-    if row.absent is not None:
-        yield f"    not measured: {row.absent}"
-    else:
-        yield f"    {'':<24} {row.unit:>12} {'min - max':>21} {'ours to it':>10} {'client us':>10} {'server us':>10}"
-    ours = result.lanes[0].median() if result.lanes else None
+    yield f"    {'':<24} {row.unit:>12} {'min - max':>21} {'ours to it':>10} {'client us':>10} {'server us':>10}"
+    ours = result.lanes[0].median()
     for lane in result.lanes:
         yield from _lane(lane, ours)
     for verdict in result.verdicts():

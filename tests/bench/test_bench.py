@@ -66,10 +66,12 @@ def test_a_row_is_measured_and_who_is_not_there_is_named(folder: Path) -> None:
     "lane",
     [
         Lane(OURS, "ours", "events", connections=2),
+        Lane(OURS, "ours", "replay", connections=2, callers=3),
+        Lane("without", "ours", "replay", connections=2, callers=3, words=("no-replay",)),
         Lane(OURS, "ours", "up_beside", client="ours_blobs", size=1 << 20, warms=False),
         Lane("floor", "floors"),
     ],
-    ids=lambda lane: lane.work,
+    ids=lambda lane: f"{lane.work}-{lane.name}",
 )
 def test_other_work_runs_as_well(lane: Lane, folder: Path) -> None:
     pair = lane.open(folder, NO_PEERS)
@@ -121,13 +123,6 @@ def test_the_table_shows_medians_spread_ratios_and_failures() -> None:
     assert "MISSED ours at least 1x other: 0.50" in text
 
 
-def test_what_the_product_has_not_is_said() -> None:
-    absent = Row("replay", "replay", "calls/s", targets=[Target(0.9, "without")], absent="there is none")
-    text = "\n".join(lines(RowResult(absent, [])))
-    assert "not measured: there is none" in text
-    assert "MISSED" in text
-
-
 def test_a_report_is_plain_json_and_sums_up() -> None:
     results = [result_of(row(Target(1.0, "other", lane="ours")), ours=[5.0], other=[10.0])]
     report = Report(facts(NO_PEERS), MOMENT, results)
@@ -149,7 +144,7 @@ def test_the_rows_name_each_other_rightly_and_the_page_has_them_all() -> None:
         assert len(set(names)) == len(names)
         assert each.targets
         for target in each.targets:
-            assert each.absent or {target.lane, target.against or target.lane} <= set(names)
+            assert {target.lane, target.against or target.lane} <= set(names)
     page = table(ROOT / "docs" / "benchmarks.md", "row")
     assert {cells[0].strip("`") for cells in page} == {row.name for row in rows}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from time import perf_counter
 
@@ -11,19 +12,24 @@ import trio
 from appclient import Client, connect
 from appserver import open_server
 from protocol.peer import reading
-from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
+from protocol.settings import ClientServerSettings, LimitSettings, Settings, TimeoutSettings
 from protocol.transport import Address
 from tests.bench import loads
 from tests.bench.contract import Bench, app
-from tests.bench.sides import EVENT_TEXT, HOST, Life, Load, Order
+from tests.bench.sides import EVENT_TEXT, HOST, REPLAY_EVENTS, REPLAY_TEXT, Life, Load
 
 CONNECTING = 16
 """Connections that are made at once; the server takes 32 of one source that have not signed in."""
 
 
 def settings_for(words: tuple[str, ...]) -> Settings:
-    """The defaults, but for the words: "plain" is without encryption, "patient" for a debugger or valgrind."""
+    """The defaults, but for the words: "plain" is without encryption, "no-replay" keeps no events.
+
+    "patient" is for a debugger or valgrind.
+    """
     settings = Settings(client_server=ClientServerSettings(encrypt="plain" not in words, port=0))
+    if "no-replay" in words:
+        settings = attrs.evolve(settings, limits=LimitSettings(event_replay=0))
     if "patient" in words:
         patient = TimeoutSettings(handshake=600, first_frame=600, write=600)
         settings = attrs.evolve(settings, timeouts=patient)
@@ -79,7 +85,7 @@ def load(load: Load) -> None:
 async def _load(load: Load) -> None:
     async with trio.open_nursery() as nursery:
         clients = await connect_many(load, nursery)
-        await (_events if load.work == "events" else _calls)(load, clients)
+        await {"events": _events, "replay": _replay}.get(load.work, _calls)(load, clients)
         nursery.cancel_scope.cancel()
 
 
@@ -87,16 +93,22 @@ async def _calls(load: Load, clients: list[Client]) -> None:
     asking = loads.rows if load.work in ("rows", "plain_rows") else loads.add
     calls = [getattr(client.use(Bench), load.work) for client in clients for _ in range(load.callers)]
     for order in load.orders():
-        counts: list[int] = []
-
-        async def caller(call: loads.AsyncAdd, order: Order = order, counts: list[int] = counts) -> None:
-            counts.append(await asking(call, order))  # type: ignore[arg-type]
-
         with load.meter() as meter:
-            async with trio.open_nursery() as nursery:
-                for call in calls:
-                    nursery.start_soon(caller, call)
-        meter.report(sum(counts))
+            count = await _together([partial(asking, call, order) for call in calls])
+        meter.report(count)
+
+
+async def _together(callers: Iterable[Callable[[], Awaitable[int]]]) -> int:
+    """Let callers call at the same time; returns how many calls they made."""
+    counts: list[int] = []
+
+    async def run(caller: Callable[[], Awaitable[int]]) -> None:
+        counts.append(await caller())
+
+    async with trio.open_nursery() as nursery:
+        for caller in callers:
+            nursery.start_soon(run, caller)
+    return sum(counts)
 
 
 async def _events(load: Load, clients: list[Client]) -> None:
@@ -125,4 +137,33 @@ async def _events(load: Load, clients: list[Client]) -> None:
                     await everywhere.wait()
                     number += 1
             meter.report(number * len(clients))
+        nursery.cancel_scope.cancel()
+
+
+async def _replay(load: Load, clients: list[Client]) -> None:
+    """Callers on the first connection, whose calls publish an event each; the second one subscribes."""
+    caller, subscriber = clients
+    publish = caller.use(Bench).publish
+    arrived = 0
+
+    async def follow(*, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal arrived
+        async with subscriber.use(Bench).changed.subscribe(gaps=True) as changes:
+            task_status.started()
+            async for _ in changes:
+                arrived += 1
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(follow)
+        for number in range(REPLAY_EVENTS):
+            await publish(number, REPLAY_TEXT)
+        for order in load.orders():
+            arrived = 0
+            with load.meter() as meter:
+                count = await _together(
+                    partial(loads.publish, publish, order, REPLAY_TEXT) for _ in range(load.callers)
+                )
+            if not arrived:
+                raise loads.WrongAnswer("no event has come")
+            meter.report(count)
         nursery.cancel_scope.cancel()
