@@ -26,12 +26,14 @@ PATIENCE: Final = 150e-6
 """Seconds for which is looked."""
 SHORT: Final = 400e-6
 """Seconds of a wait that counts as short: a while, and what being woken takes."""
-FEWEST: Final = 16
+FEWEST: Final = 4
 """Short waits, one after another, that are asked for at least."""
 MOST: Final = 4096
 """And at most, after many looks for nothing."""
-REGAINED: Final = 4
-"""So many less are asked for after a look that found something."""
+MISSED: Final = 2.0
+"""So many times as many are asked for after a look for nothing."""
+FOUND: Final = 0.9
+"""And after one that found something: it goes on where seven looks of eight do."""
 LOOKS: Final = 8
 """Looks between two passes of the loop."""
 
@@ -85,12 +87,12 @@ class BusyPolling:
         return self._found()
 
     def _found(self) -> bool:
-        self._asked = max(FEWEST, self._asked - REGAINED)
+        self._asked = max(FEWEST, self._asked * FOUND)
         return True
 
     def _missed(self) -> bool:
         self._short = 0
-        self._asked = min(2 * self._asked, MOST)
+        self._asked = min(self._asked * MISSED, MOST)
         return self._short >= self._asked
 
 

@@ -206,11 +206,8 @@ class OutsideCaller:
 def _wait_readable(peer: Peer, seconds: float) -> None:
     """Wait until there may be something to read, or so long; busily where it comes at once every time."""
     reading = peer.reading
-    if reading.polls_busily() and reading.busy_polling.poll_in_thread():
-        return
-    began = time.perf_counter()
-    poll_readable(peer.transport.fileno(), seconds)
-    reading.busy_polling.note(time.perf_counter() - began)
+    if not (reading.polls_busily(reading.now()) and reading.busy_polling.poll_in_thread()):
+        poll_readable(peer.transport.fileno(), seconds)
 
 
 def _give_up(peer: Peer, pending: ThreadCall) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 import trio
@@ -77,10 +78,10 @@ class Reading:
         "_leader",
         "_offset",
         "_peer",
-        "_polled_after",
         "_since",
         "_timed",
         "_turns",
+        "_waiting_since",
         "busy_polling",
         "lent",
         "reader",
@@ -97,47 +98,47 @@ class Reading:
         self._offset = 0.0
         self._company = current_company()
         self._changes = 0
-        self._polled_after = 0.0
+        self._waiting_since = 0.0
         self.busy_polling = BusyPolling(peer.transport)
         self.lent = False
         self.reader: PendingCall | None = None
 
-    async def wait_readable(self) -> None:
+    def wait_readable(self) -> Coroutine[object, object, None]:
         """Wait until there may be something to read, busily where it comes at once every time."""
-        if self.polls_busily() and await self.busy_polling.poll():
-            return
-        began = time.perf_counter()
-        await self._peer.transport.wait_readable()
-        self.busy_polling.note(time.perf_counter() - began)
+        if self.polls_busily(trio.current_time()):
+            return self._poll()
+        return self._peer.transport.wait_readable()
 
-    def polls_busily(self) -> bool:
-        """Whether the next wait begins with busy polling.
+    async def _poll(self) -> None:
+        if not await self.busy_polling.poll():
+            await self._peer.transport.wait_readable()
 
-        It does not where nothing was received after the last one: what keeps TLS from reading may leave the socket
+    def polls_busily(self, now: float) -> bool:
+        """Whether the wait that begins now, on the connection's clock, begins with busy polling.
+
+        It does not where nothing was received since the last one: what keeps TLS from reading may leave the socket
         readable for good.
         """
+        received = self._peer.connection.last_received
+        if received <= self._waiting_since:
+            return False
+        self.busy_polling.note(received - self._waiting_since)
+        self._waiting_since = now
         if self._changes != self._company.changes:
             self._changes = self._company.changes
             self.busy_polling.reset()
-        if not self.busy_polling.is_due:
-            return False
-        received = self._peer.connection.last_received
-        if received == self._polled_after:
-            return False
-        self._polled_after = received
-        return True
+        return self.busy_polling.is_due
 
     # The leader's side
 
-    async def wait_in_lead(self) -> None:
+    def wait_in_lead(self) -> Coroutine[object, object, None]:
         """Wait until the leader has something to read, or lend reading to callers meanwhile."""
         streams = self._peer.connection.streams
         if self._is_due():
-            await self._lend()
-        elif streams.opened or streams.taken:  # other tasks have something to do
-            await self._peer.transport.wait_readable()
-        else:
-            await self.wait_readable()
+            return self._lend()
+        if streams.opened or streams.taken:  # other tasks have something to do
+            return self._peer.transport.wait_readable()
+        return self.wait_readable()
 
     def _is_due(self) -> bool:
         """Whether calls come one after another, and close together: then `_lend`."""

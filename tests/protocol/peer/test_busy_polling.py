@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from protocol.peer import busy_polling
-from protocol.peer.busy_polling import FEWEST, MOST, REGAINED, SHORT, BusyPolling
+from protocol.peer.busy_polling import FEWEST, FOUND, MOST, SHORT, BusyPolling
 from protocol.peer.company import current_company
 from protocol.peer.reading import Reading
 from protocol.transport import Link, PlainTransport, poll_readable
@@ -105,12 +105,31 @@ async def test_each_look_for_nothing_asks_for_more_waits_before_the_next(
     assert not await poll()
     assert waits_asked_for(polling) == MOST
     other.send(b"here")
-    for _ in range(MOST // REGAINED):
+    for _ in range(math.ceil(math.log(FEWEST / MOST, FOUND))):
         assert polling.is_due
         assert await poll()
     assert transport.receive_nowait() == b"here"
     assert not await poll()
     assert waits_asked_for(polling) == 2 * FEWEST
+
+
+async def test_it_goes_on_where_seven_looks_of_eight_find_something(sockets: Sockets) -> None:
+    transport, other = sockets
+
+    async def look(finds: int) -> int:
+        """The waits asked for after many looks, of which one for nothing comes after so many others."""
+        polling = due(transport)
+        for _ in range(100):
+            other.send(b"here")
+            for _ in range(finds):
+                waits_asked_for(polling)
+                assert await polling.poll()
+            transport.receive_nowait()
+            assert not await polling.poll()
+        return waits_asked_for(polling)
+
+    assert await look(7) <= 4 * FEWEST
+    assert await look(5) == MOST
 
 
 async def test_other_tasks_go_on_meanwhile(sockets: Sockets, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,15 +189,19 @@ class Waits:
         monkeypatch.setattr(busy_polling, "poll_readable", look)
         monkeypatch.setattr(busy_polling, "SHORT", math.inf)
 
+    async def receive_and_wait(self) -> None:
+        """Wait once more, as something was received."""
+        self.connection.last_received = trio.current_time()
+        await self.reading.wait_readable()
+
 
 async def test_nobody_sleeps_where_everything_comes_at_once(
     sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = Waits(sockets, monkeypatch)
-    for number in range(3 * FEWEST):
-        waits.connection.last_received = number + 1.0
-        await waits.reading.wait_readable()
-    assert (waits.sleeps, waits.looks) == (FEWEST, 2 * FEWEST)
+    for _ in range(3 * FEWEST):
+        await waits.receive_and_wait()
+    assert (waits.sleeps, waits.looks) == (FEWEST - 1, 2 * FEWEST + 1)
 
 
 async def test_a_socket_that_stays_readable_and_gives_nothing_is_not_polled_again(
@@ -186,18 +209,19 @@ async def test_a_socket_that_stays_readable_and_gives_nothing_is_not_polled_agai
 ) -> None:
     """So it is where TLS wants to write before it reads on: the loop would run hot until it can."""
     waits = Waits(sockets, monkeypatch)
-    waits.connection.last_received = 1.0
-    for _ in range(3 * FEWEST):
+    for _ in range(2 * FEWEST):
+        await waits.receive_and_wait()
+    before = waits.sleeps, waits.looks
+    for _ in range(FEWEST):
         await waits.reading.wait_readable()
-    assert (waits.sleeps, waits.looks) == (3 * FEWEST - 1, 1)
+    assert (waits.sleeps, waits.looks) == (before[0] + FEWEST, before[1])
 
 
 async def test_it_ends_where_other_connections_are_busy(
     sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = Waits(sockets, monkeypatch)
-    for number in range(3 * FEWEST):
-        waits.connection.last_received = number + 1.0
+    for _ in range(3 * FEWEST):
         current_company().note(object())
-        await waits.reading.wait_readable()
+        await waits.receive_and_wait()
     assert (waits.sleeps, waits.looks) == (3 * FEWEST, 0)
