@@ -71,11 +71,12 @@ def test_errors_arrive_as_themselves(rig: Rig) -> None:
 
 
 def test_a_refused_port_is_an_error_and_leaves_no_thread() -> None:
-    before = threading.active_count()
+    before = threading.enumerate()  # some of which may end meanwhile
     settings = Settings(client_server=ClientServerSettings(encrypt=False))
     with pytest.raises(TransportError):
         blocking.connect("127.0.0.1:1", settings=settings)
-    assert threading.active_count() == before
+    new = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert all(name.startswith("Trio thread") for name in new)  # trio keeps its idle ones for a while
 
 
 def test_several_threads_share_one_client(rig: Rig) -> None:
@@ -400,7 +401,7 @@ def test_ctrl_c_while_connecting_leaves_no_thread(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Portal, "__enter__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         blocking.connect("localhost:1")
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
