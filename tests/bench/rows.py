@@ -204,7 +204,7 @@ def _events(scale: Scale) -> Row:
 
 
 def _blobs(scale: Scale) -> list[Row]:
-    raw = "raw ssl (floor)"
+    raw, hashed = "raw ssl (floor)", "raw ssl, SHA-256 (floor)"
     size = f"{scale.blob // MIB} MiB blob"
     rows = []
     for work in ("down", "up"):
@@ -216,6 +216,7 @@ def _blobs(scale: Scale) -> list[Row]:
                 [
                     Lane(OURS, "ours", work, client="ours_blobs", size=scale.blob, warms=False),
                     Lane(raw, "floors", work, size=scale.blob, warms=False),
+                    Lane(hashed, "floors", work, size=scale.blob, warms=False, words=("sha256",)),
                     Lane(GRPC, "grpc_sync", work, size=scale.blob, warms=False, library="grpcio"),
                 ],
                 [

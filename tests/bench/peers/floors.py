@@ -1,11 +1,14 @@
 """The floors: blocking `ssl` sockets and nothing else, small calls with msgpack and blobs as raw bytes.
 
+With the word "sha256" each side hashes a blob, as both sides of appserver do: what that leaves of the speed.
+
 Nobody would serve with it: one thread a connection, one message at a time, no ids. It is what Python and TLS
 cost by themselves.
 """
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import struct
@@ -27,14 +30,15 @@ def serve(life: Life) -> None:
     life.announce(listener.getsockname()[1])
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=_serve_one, args=(context, connection), daemon=True).start()
+        arguments = (context, connection, "sha256" in life.words)
+        threading.Thread(target=_serve_one, args=arguments, daemon=True).start()
 
 
-def _serve_one(context: ssl.SSLContext, connection: socket.socket) -> None:
+def _serve_one(context: ssl.SSLContext, connection: socket.socket, hashed: bool) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with context.wrap_socket(connection, server_side=True) as tls:
         if tls.recv(1) == b"b":
-            _serve_blobs(tls)
+            _serve_blobs(tls, hashed)
         else:
             _serve_calls(tls)
 
@@ -47,29 +51,39 @@ def _serve_calls(tls: ssl.SSLSocket) -> None:
             tls.sendall(pack(left + right))
 
 
-def _serve_blobs(tls: ssl.SSLSocket) -> None:
+def _serve_blobs(tls: ssl.SSLSocket, hashed: bool) -> None:
     while header := tls.recv(_SIZE.size):
         direction, size = _SIZE.unpack(header)
         if direction == b"d":
-            send_zeros(tls, size)
+            send_zeros(tls, size, hashed)
         else:
-            tls.sendall(struct.pack(">Q", receive_all(tls, size)))
+            tls.sendall(struct.pack(">Q", receive_all(tls, size, hashed)))
 
 
-def send_zeros(tls: ssl.SSLSocket, size: int) -> None:
-    """Send so many bytes in pieces of 256 KiB."""
+def send_zeros(tls: ssl.SSLSocket, size: int, hashed: bool) -> None:
+    """Send so many bytes in pieces of 256 KiB; then their hash, if they are hashed."""
     piece = memoryview(bytes(PIECE))
+    digest = hashlib.sha256()
     while size > 0:
+        if hashed:
+            digest.update(piece[:size])
         tls.sendall(piece[:size])
         size -= PIECE
+    if hashed:
+        tls.sendall(digest.digest())
 
 
-def receive_all(tls: ssl.SSLSocket, size: int) -> int:
+def receive_all(tls: ssl.SSLSocket, size: int, hashed: bool) -> int:
     """Receive so many bytes into one buffer; returns how many came."""
     buffer = memoryview(bytearray(PIECE))
+    digest = hashlib.sha256()
     received = 0
-    while received < size and (count := tls.recv_into(buffer)):
+    while received < size and (count := tls.recv_into(buffer[: size - received])):
+        if hashed:
+            digest.update(buffer[:count])
         received += count
+    if hashed and tls.recv(digest.digest_size) != digest.digest():
+        raise loads.WrongAnswer("another hash")
     return received
 
 
@@ -104,14 +118,15 @@ def _calls(load: Load, tls: ssl.SSLSocket) -> None:
 
 
 def _blobs(load: Load, tls: ssl.SSLSocket) -> None:
+    hashed = "sha256" in load.words
     for _ in load.orders():
         with load.meter() as meter:
             if load.work == "down":
                 tls.sendall(_SIZE.pack(b"d", load.size))
-                size = receive_all(tls, load.size)
+                size = receive_all(tls, load.size, hashed)
             else:
                 tls.sendall(_SIZE.pack(b"u", load.size))
-                send_zeros(tls, load.size)
+                send_zeros(tls, load.size, hashed)
                 (size,) = struct.unpack(">Q", tls.recv(8))
         if size != load.size:
             raise loads.WrongAnswer(size)
