@@ -204,7 +204,7 @@ class Connector:
         """
         pending = PendingCall("rpc.describe")
         await peer.wait_slot()
-        stream = peer.open(pending, pack([interface, {}]))
+        stream = peer.open(pending, pack([interface, {}]), trio.current_effective_deadline())
         try:
             outcome = await pending.wait()
         finally:

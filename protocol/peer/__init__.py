@@ -1,6 +1,7 @@
 """The runtime of one connection, the same for server and client: calls, streams, blobs and events."""
 
-from protocol.peer.calling import OnePeer, PeerCaller
+from protocol.peer.calling import PeerCaller
+from protocol.peer.connections import OnePeer
 from protocol.peer.errors import (
     BlobDamaged,
     CallCancelled,

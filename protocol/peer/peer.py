@@ -55,6 +55,9 @@ from protocol.wire.events import (
 
 logger = logging.getLogger("appserver.connections")
 
+Owner = PendingCall | Incoming
+"""What the frames of a call of this side are for."""
+
 
 class Peer:
     """The other side of one connection.
@@ -323,19 +326,11 @@ class Peer:
         return self.service.errors.to_exception(info, method, self.connection.limits)
 
     def open(
-        self, owner: PendingCall | Incoming, body: bytes, *, extra: Extra | None = None, reads: bool = False
+        self, owner: Owner, body: bytes, deadline: float, *, extra: Extra | None = None, reads: bool = False
     ) -> int:
-        """Send a call and return its stream; `wait_slot` comes before it.
-
-        With `reads`, the caller reads for its result where that is lent.
-
-        Raises:
-            MessageTooLarge: the other side takes no arguments of this size.
-            ConnectionLost: the connection is over; nothing was executed.
-        """
-        self.check_open(owner.method)
-        deadline = trio.current_effective_deadline()
-        # A scope that is cancelled already has -inf: the call fails at its first wait.
+        """Send a call and return its stream; `protocol.peer.outgoing.open_call` says more. `wait_slot` comes first."""
+        if self.ended or self.goaway is not None:
+            self.check_open(owner.method)
         remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         alone = len(self.connection.streams.opened) == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 import trio
 
 from protocol.wire import codes
@@ -41,13 +44,16 @@ class PendingCall:
             trio.lowlevel.reschedule(self._task)
             self._task = None
 
+    def settled(self) -> Coroutine[Any, Any, object]:
+        """Wait until the outcome is there."""
+        if self.done:
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105 - whoever asked awaits it
+        self._task = trio.lowlevel.current_task()
+        return trio.lowlevel.wait_task_rescheduled(self._abandon)  # noqa: ASYNC105 - likewise
+
     async def wait(self) -> bytes | ErrorInfo:
         """Wait for the outcome."""
-        if self.done:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abandon)
+        await self.settled()
         if type(self.outcome) is not bytes:
             await own_deadline_first(self.outcome)
         return self.outcome

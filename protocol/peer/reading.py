@@ -188,7 +188,7 @@ class Reading:
         """
         if reads:
             self._alone += 1
-        else:
+        elif self._alone > 0 or self.lent:
             self.take_back()
 
     def take_back(self) -> None:
