@@ -30,8 +30,9 @@ class Gap:
     """A place in a subscription where events were lost.
 
     Attributes:
-        lost: number of events that were not delivered, at least: a publisher that was restarted does not
-            know what it had sent before, and then this may be 0.
+        lost: number of events that were not delivered. At least so many: a publisher that was restarted does not
+            know what it had sent before, and then this may be 0. After a lost connection, with the policy `latest`,
+            at most so many: some of them may have been outdated.
         sequence: number of the next event, counted per event from the publisher's start.
     """
 

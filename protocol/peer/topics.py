@@ -77,8 +77,7 @@ class Topic:
         after, begin, lost = extra.get("after"), self.sequence, 0
         replay: list[Published] = []
         if extra.get("epoch") == self.epoch and type(after) is int and 0 <= after <= self.sequence:
-            room = min(credit, publications.room)
-            begin, replay = self.replay.since(after, limit=limit, room=room)
+            begin, replay = self.replay.since(after, limit=limit, credit=credit, room=publications.room)
             lost = begin - after
         if publications.accept(
             stream,
@@ -125,7 +124,11 @@ class Topic:
         body, key = prepared
         self.sequence = sequence = self.sequence + 1
         event = (sequence, encode_event(sequence, body), key)
-        self.replay.add(event)
+        try:
+            self.replay.add(event)
+        except Exception:  # of a key that compares by code of its own; those who are here get it all the same
+            logger.exception("an event could not be kept", extra={"event": self.spec.qualified})
+            self.replay.begin_anew(sequence)
         return event
 
     def send(self, prepared: Prepared) -> None:
@@ -165,16 +168,23 @@ class TopicTable:
         return iter(self._topics.values())
 
     def resize(self, event_replay: int) -> None:
-        """Have another bound on what each topic keeps; in the loop's thread, or before it is served."""
+        """Have another bound on what each topic keeps; in the loop that serves it."""
         self._event_replay = event_replay
-        for topic in self._topics.values():
-            topic.replay.resize(event_replay)
+        with self._undisturbed():
+            for topic in self._topics.values():
+                topic.replay.resize(event_replay)
 
     def subscribe(self, topic: Topic, peer: Peer, stream: int, extra: dict[str, Any]) -> None:
-        """Have a topic take a subscription; what a finalizer publishes in the midst of it comes after it."""
+        """Have a topic take a subscription."""
+        with self._undisturbed():
+            topic.subscribe(peer, stream, extra)
+
+    @contextlib.contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """What a finalizer or a signal handler publishes in the midst of the body comes after it."""
         self._sending = True
         try:
-            topic.subscribe(peer, stream, extra)
+            yield
         finally:
             self._sending = False
         self._send_posted()

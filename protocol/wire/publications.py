@@ -5,6 +5,7 @@ It knows nothing of topics: which stream subscribes to what is the user's to kee
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,13 +23,19 @@ def encode_event(sequence: int, body: bytes, extra: dict[str, Any] | None = None
     return pack([sequence, body, extra] if extra else [sequence, body])
 
 
+TURN = 64
+"""Events that had to wait and leave at once, before others have their turn: less than a millisecond's."""
+
+
 class Publications:
     """The subscribers of one connection.
 
     Theory of operation. A subscriber that comes back or grants credit may be owed any number of events at once, and a
-    thousand subscribers of one connection a thousand times as many. What waits leaves as far as the output has room;
-    the rest goes on waiting, as references, until `resume` finds room again. An event that is published to a
-    subscriber with nothing waiting leaves in any case: how many of these there are is the publisher's choice alone.
+    thousand subscribers of one connection a thousand times as many. What waits leaves as far as the output has room,
+    and `TURN` events at a time, so that others are not kept waiting; the rest goes on waiting, as references, until
+    `resume`. An event that is published to a subscriber with nothing waiting leaves in any case: how many of these
+    there are is the publisher's choice alone. And one whose next event would cost it another gets what it has credit
+    for: that this side has no room is no fault of it.
 
     Args:
         outbox: where events leave.
@@ -38,11 +45,12 @@ class Publications:
         held: subscribers by stream for whom events wait that have credit and no room.
     """
 
-    __slots__ = ("_expected", "_most", "_outbox", "_subscribers", "held")
+    __slots__ = ("_expected", "_most", "_outbox", "_subscribers", "_turn", "held")
 
     def __init__(self, outbox: Outbox, most: int) -> None:
         self._outbox = outbox
         self._most = most
+        self._turn = TURN  # how many more may leave in this one
         self._subscribers: dict[int, Subscriber] = {}
         self._expected: dict[int, None] = {}  # asked for, and neither accepted nor refused yet
         self.held: dict[int, Subscriber] = {}
@@ -101,8 +109,9 @@ class Publications:
 
     @property
     def room(self) -> int:
-        """Bytes of events that may leave now for a subscriber that comes back."""
-        return max(0, self._most - self._outbox.scheduler.size)
+        """Bytes of events that may leave soon for a subscriber that comes back."""
+        owed = sum(subscriber.owed for subscriber in self.held.values())
+        return max(0, self._most - self._outbox.scheduler.size - owed)
 
     def publish(self, stream: int, event: Published) -> bool:
         """Send an event to one subscriber, now or when it has room.
@@ -123,6 +132,8 @@ class Publications:
         if size > self._outbox.largest_message:
             self._end_too_large(stream, size)
             return False
+        if self.held and stream in self.held and subscriber.is_full:
+            self._let_out(subscriber, sys.maxsize)
         if subscriber.offer(event):
             subscriber.credit.spend(size)
             self._outbox.send(FrameType.EVENT, stream, payload)
@@ -156,6 +167,7 @@ class Publications:
         if not self.held:
             return False
         held, self.held = self.held, {}
+        self._turn = TURN
         most = max(self._most, self._outbox.scheduler.size + 1)
         for subscriber in held.values():
             self._let_out(subscriber, most)
@@ -168,7 +180,7 @@ class Publications:
         """Send what there is credit and room for; announce what will not get credit by being waited for alone."""
         stream, credit, scheduler = subscriber.stream, subscriber.credit, self._outbox.scheduler
         while (head := subscriber.head) is not None:
-            if scheduler.size >= most:
+            if scheduler.size >= most or (self._turn <= 0 and most < sys.maxsize):
                 self.held[stream] = subscriber
                 return
             sequence, payload, _ = head
@@ -185,6 +197,7 @@ class Publications:
                 return
             credit.spend(size)
             subscriber.pop()
+            self._turn -= 1
             self._outbox.send(FrameType.EVENT, stream, payload)
 
     def end(self, stream: int, error: ErrorInfo | None = None) -> bool:

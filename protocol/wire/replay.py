@@ -9,9 +9,12 @@ knows no subscribers.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+
+from protocol.wire.framing import HEADER_SIZE
 
 Published = tuple[int, bytes, object]
 """An event: its number, the payload of EVENT, and the key by which `latest` tells it from others."""
@@ -50,19 +53,29 @@ class Replay(ABC):
         """Bytes that count against the bound."""
         return self._most - self._free
 
+    @abstractmethod
+    def _clear(self) -> None: ...
+
+    def begin_anew(self, after: int) -> None:
+        """Keep nothing of what was published up to a number."""
+        self._clear()
+        self._free = self._most
+        self.floor = after
+
     def resize(self, most: int) -> None:
         """Have another bound."""
         self._free += most - self._most
         self._most = most
         self._trim()
 
-    def since(self, after: int, *, limit: int, room: int) -> tuple[int, list[Published]]:
+    def since(self, after: int, *, limit: int, credit: int, room: int) -> tuple[int, list[Published]]:
         """What one subscriber gets again: as many of the newest events as it may have waiting, and has room for.
 
         Args:
             after: number of the last event that it has seen, at most that of the last one published.
             limit: events that may wait for it.
-            room: bytes of those before them, which leave at once.
+            credit: bytes of those before them, which leave soon.
+            room: bytes of the frames of these.
 
         Returns:
             The number that the events follow, `after` where nothing is lost, and the events in order.
@@ -73,8 +86,10 @@ class Replay(ABC):
             if event[0] <= after:
                 break
             if len(found) >= limit:
-                room -= len(event[1])
-                if room < 0:
+                size = len(event[1])
+                credit -= size
+                room -= size + HEADER_SIZE
+                if credit < 0 or room < 0:
                     begin = event[0]
                     break
             found.append(event)
@@ -102,14 +117,15 @@ class ReplayOfAll(Replay):
             self._trim()
 
     def _trim(self) -> None:
-        events, free = self._events, self._free
-        while free < 0:
-            self.floor, payload, _ = events.popleft()
-            free += len(payload) + self.OVERHEAD
-        self._free = free
+        while self._free < 0:
+            self.floor, payload, _ = self._events.popleft()
+            self._free += len(payload) + self.OVERHEAD
 
     def _newest_first(self) -> Iterator[Published]:
         return reversed(self._events)
+
+    def _clear(self) -> None:
+        self._events.clear()
 
 
 class ReplayOfLatest(Replay):
@@ -117,8 +133,8 @@ class ReplayOfLatest(Replay):
 
     __slots__ = ("_events",)
 
-    OVERHEAD = 288
-    """As above; a number or a short text as the key is in it."""
+    OVERHEAD = 240
+    """As above, without the key."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -128,16 +144,24 @@ class ReplayOfLatest(Replay):
         """Keep the event that was just published."""
         outdated = self._events.pop(event[2], None)  # the new one goes to the end
         if outdated is not None:
-            self._free += len(outdated[1]) + self.OVERHEAD
+            self._free += self._cost(outdated)
         self._events[event[2]] = event
-        self._free -= len(event[1]) + self.OVERHEAD
+        self._free -= self._cost(event)
         if self._free < 0:
             self._trim()
 
     def _trim(self) -> None:
         while self._free < 0:
-            _, (self.floor, payload, _) = self._events.popitem(last=False)
-            self._free += len(payload) + self.OVERHEAD
+            _, oldest = self._events.popitem(last=False)
+            self.floor = oldest[0]
+            self._free += self._cost(oldest)
+
+    def _cost(self, event: Published) -> int:
+        """Of a key that consists of others, these are not counted."""
+        return len(event[1]) + sys.getsizeof(event[2]) + self.OVERHEAD
 
     def _newest_first(self) -> Iterator[Published]:
         return reversed(self._events.values())
+
+    def _clear(self) -> None:
+        self._events.clear()

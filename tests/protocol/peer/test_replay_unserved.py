@@ -12,6 +12,7 @@ import trio.testing
 from appserver.testing import loopback_server
 from protocol.peer import topics
 from protocol.wire.replay import ReplayOfAll
+from tests.conftest import ErrorLog
 from tests.protocol.peer.desk import new_desk
 from tests.protocol.peer.test_events import publish_all
 from tests.protocol.peer.test_replay_asked import resubscribe, topic_of
@@ -73,7 +74,7 @@ def test_threads_that_publish_while_nobody_serves_share_no_number() -> None:
     for thread in threads:
         thread.join()
     assert topic.sequence == 2000
-    _, events = topic.replay.since(0, limit=2000, room=0)
+    _, events = topic.replay.since(0, limit=2000, credit=0, room=0)
     assert [number for number, _, _ in events] == list(range(1, 2001))
 
 
@@ -93,7 +94,7 @@ def test_an_event_that_is_published_while_another_is_kept_comes_behind_it(
 
     monkeypatch.setattr(ReplayOfAll, "add", nested)
     counter.queued.publish(1)
-    _, events = topic.replay.since(0, limit=99, room=0)
+    _, events = topic.replay.since(0, limit=99, credit=0, room=0)
     assert [number for number, _, _ in events] == [1, 2, 3, 4, 5]
     assert [payload[-1] for _, payload, _ in events] == [1, 101, 102, 103, 104]
 
@@ -128,6 +129,51 @@ async def test_an_event_that_a_thread_was_keeping_when_a_loop_began_is_not_numbe
         counter.queued.publish(3)
         thread.join()
         await trio.testing.wait_all_tasks_blocked()
-        _, events = topic.replay.since(0, limit=99, room=0)
+        _, events = topic.replay.since(0, limit=99, credit=0, room=0)
         assert [number for number, _, _ in events] == [1, 2, 3]
         assert {payload[-1] for _, payload, _ in events} == {1, 2, 3}
+
+
+async def test_a_key_that_cannot_be_compared_costs_the_replay_alone(error_log: ErrorLog) -> None:
+    application, _ = new_desk()
+    topic = application.service.topics.get("Desk.changed")
+    assert topic is not None
+
+    class Odd:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("compared")
+
+    for number in (1, 2):
+        assert topic.keep((b"body", Odd()))[0] == number
+    assert error_log.take("an event could not be kept")
+    assert topic.keep((b"body", 7))[0] == 3
+    assert topic.replay.since(0, limit=9, credit=99, room=99)[0] == 2
+
+
+async def test_what_is_published_in_the_midst_of_another_bound_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    application, counter = new_desk()
+    topics = application.service.topics
+    resize = ReplayOfAll.resize
+    order: list[object] = []
+
+    def interrupted(self: ReplayOfAll, most: int) -> None:
+        counter.queued.publish(2)
+        order.append(self.size)
+        resize(self, most)
+
+    with topics.served():
+        counter.queued.publish(1)
+        topic = topics.get("Desk.queued")
+        assert topic is not None
+        size = topic.replay.size
+        with monkeypatch.context() as patch:
+            patch.setattr(ReplayOfAll, "resize", interrupted)
+            topics.resize(1 << 10)
+        assert set(order) <= {0, size}
+        assert topic.sequence > 1
+        assert topic.replay.since(0, limit=9, credit=99, room=99)[1][0][0] == 1

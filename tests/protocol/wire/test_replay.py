@@ -29,11 +29,11 @@ def filled(replay: Replay, count: int, size: int = 10) -> list[Published]:
 def test_what_is_given_again_are_the_objects_that_were_kept(kind: type[Replay]) -> None:
     replay = kind(1 << 20)
     events = filled(replay, 100)
-    begin, found = replay.since(40, limit=100, room=0)
+    begin, found = replay.since(40, limit=100, credit=0, room=0)
     assert begin == 40
     assert len(found) == 60
     assert all(given is kept for given, kept in zip(found, events[40:], strict=True))
-    assert replay.since(100, limit=100, room=0) == (100, [])
+    assert replay.since(100, limit=100, credit=0, room=0) == (100, [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,7 +43,7 @@ def test_the_oldest_go_first_and_the_bound_counts_what_an_event_takes_besides(ki
     kept = 20_000 - replay.floor
     assert 0 < kept <= 10_000 // 144
     assert 10_000 - 300 < replay.size <= 10_000
-    begin, found = replay.since(0, limit=20_000, room=ALL)
+    begin, found = replay.since(0, limit=20_000, credit=ALL, room=ALL)
     assert begin == replay.floor
     assert [number for number, _, _ in found] == list(range(begin + 1, 20_001))
 
@@ -55,8 +55,8 @@ def test_an_event_that_does_not_fit_takes_all_that_are_older_with_it(kind: type[
     replay.add(event(4, 3000, key="large"))
     assert (replay.floor, replay.size) == (4, 0)
     replay.add(event(5))
-    assert replay.since(3, limit=9, room=ALL) == (4, [event(5)])
-    assert replay.since(4, limit=9, room=ALL) == (4, [event(5)])
+    assert replay.since(3, limit=9, credit=ALL, room=ALL) == (4, [event(5)])
+    assert replay.since(4, limit=9, credit=ALL, room=ALL) == (4, [event(5)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +64,7 @@ def test_nothing_is_kept_where_nothing_may_be(kind: type[Replay]) -> None:
     replay = kind(0)
     filled(replay, 3)
     assert (replay.floor, replay.size) == (3, 0)
-    assert replay.since(1, limit=9, room=ALL) == (3, [])
+    assert replay.since(1, limit=9, credit=ALL, room=ALL) == (3, [])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,7 +78,7 @@ def test_another_bound_holds_at_once(kind: type[Replay]) -> None:
     assert (replay.floor, replay.size) == (100, 0)
     replay.resize(1000)
     replay.add(event(101))
-    assert replay.since(100, limit=9, room=ALL) == (100, [event(101)])
+    assert replay.since(100, limit=9, credit=ALL, room=ALL) == (100, [event(101)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,7 +88,7 @@ def test_a_subscriber_gets_the_newest_that_may_wait_and_what_it_has_room_for_bef
     replay = kind(1 << 20)
     size = len(filled(replay, 50)[-1][1])
     for room, before in ((0, 0), (size - 1, 0), (size, 1), (7 * size, 7), (ALL, 30)):
-        begin, found = replay.since(10, limit=10, room=room)
+        begin, found = replay.since(10, limit=10, credit=room, room=ALL)
         assert [number for number, _, _ in found] == list(range(41 - before, 51))
         assert begin == 40 - before
 
@@ -98,10 +98,10 @@ def test_of_each_key_the_newest_is_kept_and_the_others_are_not_missed() -> None:
     for number in range(1, 10_001):
         replay.add(event(number, key=number % 3))
     assert replay.size < 1000
-    begin, found = replay.since(17, limit=9, room=0)
+    begin, found = replay.since(17, limit=9, credit=0, room=0)
     assert begin == 17
     assert [number for number, _, _ in found] == [9998, 9999, 10_000]
-    begin, found = replay.since(9998, limit=9, room=0)
+    begin, found = replay.since(9998, limit=9, credit=0, room=0)
     assert (begin, [number for number, _, _ in found]) == (9998, [9999, 10_000])
 
 
@@ -119,7 +119,7 @@ def test_everything_that_counts_is_given_or_lies_at_or_before_the_number_that_is
         events.append(event(number, chance.choice((0, 10, 300, 4000)), key=chance.randrange(6)))
         replay.add(events[-1])
         after, limit, room = chance.randrange(number + 1), chance.randrange(1, 9), chance.randrange(2000)
-        begin, found = replay.since(after, limit=limit, room=room)
+        begin, found = replay.since(after, limit=limit, credit=room, room=ALL)
         assert after <= begin <= number
         newest = {each[2] if kind is ReplayOfLatest else each[0]: each for each in events}
         assert found == [each for each in events[begin:] if each in newest.values()]
