@@ -3,7 +3,8 @@
 Theory of operation. Where one call follows another on a fast way, each side goes to sleep for some fifty microseconds
 at a time. To be woken takes the operating system about as long, and both sides wait for it: a process that sleeps
 twice in a call spends most of it on that. So a side that had its last waits over soon looks again and again for a
-while, and sleeps only then. It takes no more processor time than going to sleep does.
+while, and sleeps only then. For calls that takes no more processor time than going to sleep does. A peer that sends
+something small every 0.1 ms all the time keeps a processor busy so, alone; with two of them it is not done.
 
 It ends where it does not pay. One look for nothing, on a slow network, behind a slow handler or where the processors
 have other work, and it asks for twice as many short waits before the next. It is not done while other connections
@@ -16,11 +17,12 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from protocol.transport import Transport, poll_readable
+from protocol.transport import Transport, poller
 
 PATIENCE: Final = 150e-6
 """Seconds for which is looked."""
@@ -67,21 +69,28 @@ class BusyPolling:
 
     async def poll(self) -> bool:
         """Look for what is expected while other tasks go on; returns whether something has come."""
-        descriptor = self._transport.fileno()
+        look = poller(self._transport.fileno())
         until = time.perf_counter() + PATIENCE
         while True:
             await trio.lowlevel.checkpoint()
             for _ in range(LOOKS):
-                if poll_readable(descriptor, 0):
+                if look(0):
                     return self._found()
             if time.perf_counter() > until:
                 return self._missed()
 
-    def poll_in_thread(self) -> bool:
-        """Look for what is expected, in a thread outside of the loop; returns whether something has come."""
-        descriptor = self._transport.fileno()
-        until = time.perf_counter() + PATIENCE
-        while not poll_readable(descriptor, 0):
+    def poll_in_thread(self, look: Callable[[float], bool], seconds: float) -> bool:
+        """Look for what is expected, in a thread outside of the loop.
+
+        Args:
+            look: tells whether it is there, as `protocol.transport.poller` makes it.
+            seconds: for which to wait at most.
+
+        Returns:
+            Whether something has come.
+        """
+        until = time.perf_counter() + min(PATIENCE, seconds)
+        while not look(0):
             if time.perf_counter() > until:
                 return self._missed()
         return self._found()
@@ -93,7 +102,7 @@ class BusyPolling:
     def _missed(self) -> bool:
         self._short = 0
         self._asked = min(self._asked * MISSED, MOST)
-        return self._short >= self._asked
+        return False
 
 
 def processors() -> int:

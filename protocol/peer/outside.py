@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from protocol.peer.peer import Peer
 from protocol.peer.pending import SAME_DEADLINE, PendingCall
-from protocol.transport import TransportError, is_foreign, poll_readable
+from protocol.transport import TransportError, is_foreign, poller
 from protocol.wire import codes
 from protocol.wire.errors import CodecError, ErrorInfo, MessageTooLarge
 
@@ -205,9 +205,9 @@ class OutsideCaller:
 
 def _wait_readable(peer: Peer, seconds: float) -> None:
     """Wait until there may be something to read, or so long; busily where it comes at once every time."""
-    reading = peer.reading
-    if not (reading.polls_busily(reading.now()) and reading.busy_polling.poll_in_thread()):
-        poll_readable(peer.transport.fileno(), seconds)
+    reading, look = peer.reading, poller(peer.transport.fileno())
+    if not (reading.polls_busily(reading.now()) and reading.busy_polling.poll_in_thread(look, seconds)):
+        look(seconds)
 
 
 def _give_up(peer: Peer, pending: ThreadCall) -> None:

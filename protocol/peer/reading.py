@@ -110,7 +110,7 @@ class Reading:
         return self._peer.transport.wait_readable()
 
     async def _poll(self) -> None:
-        if not await self.busy_polling.poll():
+        if not await self.busy_polling.poll() and not self._peer.ended:  # `end` wakes only who sleeps
             await self._peer.transport.wait_readable()
 
     def polls_busily(self, now: float) -> bool:

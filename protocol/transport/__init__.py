@@ -65,7 +65,7 @@ from protocol.transport.plain import (
 )
 from protocol.transport.sockets import (
     is_foreign,
-    poll_readable,
+    poller,
 )
 from protocol.transport.tls import (
     TlsTransport,
@@ -117,5 +117,5 @@ __all__ = [
     "open_listeners",
     "open_server",
     "open_tls",
-    "poll_readable",
+    "poller",
 ]

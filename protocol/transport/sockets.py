@@ -183,27 +183,34 @@ async def drain(sock: socket.socket, seconds: float, most: int) -> None:
                 most -= len(data)
 
 
-def _poll(descriptor: int, seconds: float) -> bool:
-    if descriptor < 0:  # closed meanwhile
-        return True
+def _poller(descriptor: int) -> Callable[[float], bool]:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(max(0.0, seconds) * 1000))
+    return lambda seconds: bool(poll.poll(max(0.0, seconds) * 1000))
 
 
-def _select(descriptor: int, seconds: float) -> bool:
-    if descriptor < 0:  # closed meanwhile
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], max(0.0, seconds))[0])
-    except OSError as exc:  # or closed now
-        if is_foreign(exc):
-            raise
-        return True
+def _selector(descriptor: int) -> Callable[[float], bool]:
+    def look(seconds: float) -> bool:
+        try:
+            return bool(select.select([descriptor], [], [], max(0.0, seconds))[0])
+        except OSError as exc:  # closed now
+            if is_foreign(exc):
+                raise
+            return True
+
+    return look
 
 
-poll_readable: Callable[[int, float], bool] = _select if sys.platform == "win32" else _poll
-"""Wait outside of the loop until a socket may have something to read; returns whether it may, or was closed.
+def poller(descriptor: int) -> Callable[[float], bool]:
+    """What waits outside of the loop until a socket may have something to read.
 
-Takes its descriptor, and for how many seconds to wait at most.
-"""
+    Args:
+        descriptor: the socket's; -1 where it was closed.
+
+    Returns:
+        A function that takes for how many seconds to wait at most, and returns whether there may be something, or the
+        socket was closed.
+    """
+    if descriptor < 0:
+        return lambda _: True
+    return _selector(descriptor) if sys.platform == "win32" else _poller(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from protocol.certs import ensure_server_identity
 from protocol.peer import busy_polling, outside, reading
 from protocol.peer.busy_polling import FEWEST
 from protocol.settings import ClientServerSettings, Settings
-from protocol.transport import PlainTransport, TlsTransport, poll_readable
+from protocol.transport import PlainTransport, TlsTransport, poller
 from tests.appclient.blocking_rig import Rig, lend, serving
 from tests.protocol.peer.desk import Desk
 
@@ -48,17 +48,23 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
         monkeypatch.setattr(kind, "wait_readable", wait)
 
-    def wait_in_thread(descriptor: int, seconds: float) -> bool:
-        slept.append(descriptor)
-        return poll_readable(descriptor, seconds)
+    def poller_in_thread(descriptor: int) -> Callable[[float], bool]:
+        look = poller(descriptor)
+
+        def wait(seconds: float) -> bool:
+            if seconds:
+                slept.append(descriptor)
+            return look(seconds)
+
+        return wait
 
     note(PlainTransport)
     note(TlsTransport)
-    monkeypatch.setattr(outside, "poll_readable", wait_in_thread)
+    monkeypatch.setattr(outside, "poller", poller_in_thread)
     monkeypatch.setattr(reading, "CLOSE", 60.0)
     monkeypatch.setattr(reading, "TICK", 60.0)  # nobody takes reading back
     monkeypatch.setattr(busy_polling, "SHORT", float("inf"))
-    monkeypatch.setattr(busy_polling, "PATIENCE", 10.0)
+    monkeypatch.setattr(busy_polling, "PATIENCE", 1.0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     return slept
 

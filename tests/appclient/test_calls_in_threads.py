@@ -19,7 +19,7 @@ from appserver import current_call
 from protocol.certs import ensure_server_identity
 from protocol.interface import InvalidValue
 from protocol.peer import CallError, CallTooLarge, ConnectionLost, Draining, outside, reading
-from protocol.transport import poll_readable
+from protocol.transport import poller
 from protocol.wire import codes
 from protocol.wire.errors import ErrorInfo, Executed
 from tests.appclient.blocking_rig import (
@@ -181,13 +181,13 @@ def test_a_connection_that_the_loop_has_closed_when_a_thread_would_read(
         desk = lend(client)
         peer = peer_of(client)
 
-        def closed(_: int, seconds: float) -> None:
+        def closed(seconds: float) -> bool:
             client._portal.post(peer.end, "test")
             wait_for(lambda: peer.transport.fileno() < 0)
-            poll_readable(peer.transport.fileno(), seconds)
+            return poller(peer.transport.fileno())(seconds)
 
         with monkeypatch.context() as patch:
-            patch.setattr(outside, "poll_readable", closed)
+            patch.setattr(outside, "poller", lambda _: closed)
             with pytest.raises(ConnectionLost) as caught:
                 desk.run("wait")
         assert caught.value.executed is Executed.MAYBE

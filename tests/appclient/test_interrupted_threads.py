@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import threading
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,7 @@ import trio
 from appclient import Closed
 from appclient.bridge.outcome import Outcome
 from protocol.peer import CallError, outside, reading
-from protocol.transport import poll_readable
+from protocol.transport import poller
 from tests.appclient.blocking_rig import SECONDS, Rig, is_handling, lend, peer_of, wait_for, within
 from tests.protocol.peer.desk import Desk, Ringer
 
@@ -35,7 +36,7 @@ def test_what_a_signal_handler_raises_while_a_thread_waits_cancels_the_call(
         desk = lend(client)
         peer = peer_of(client)
         with monkeypatch.context() as patch:
-            patch.setattr(outside, "poll_readable", interrupted)
+            patch.setattr(outside, "poller", lambda descriptor: partial(interrupted, descriptor))
             with pytest.raises(raised, match="alarm"):
                 desk.run("wait")
         wait_for(lambda: rig.counter.ended == ["wait"])
@@ -178,15 +179,14 @@ def test_a_signal_handler_may_call_while_its_thread_waits_for_an_answer(
         desk = lend(client)
         answers: list[object] = []
 
-        def interrupted(descriptor: int, seconds: float) -> None:
+        def interrupted(descriptor: int, seconds: float) -> bool:
             if not answers:
                 answers.append(None)
                 answers[:] = [desk.echo(7), list(desk.count(0, 3)), client.ping() < SECONDS]
-            poll_readable(descriptor, seconds)
+            return poller(descriptor)(seconds)
 
         with monkeypatch.context() as patch:
-            patch.setattr(outside, "poll_readable", interrupted)
-            peer_of(client).reading.busy_polling.reset()
+            patch.setattr(outside, "poller", lambda descriptor: partial(interrupted, descriptor))
             assert within(lambda: desk.echo(2)) == 2
         assert answers == [7, [0, 1, 2], True]
         assert desk.echo(3) == 3

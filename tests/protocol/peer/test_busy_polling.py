@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +15,9 @@ import trio
 from protocol.peer import busy_polling
 from protocol.peer.busy_polling import FEWEST, FOUND, MOST, SHORT, BusyPolling
 from protocol.peer.company import current_company
+from protocol.peer.pending import PendingCall
 from protocol.peer.reading import Reading
-from protocol.transport import Link, PlainTransport, poll_readable
+from protocol.transport import Link, PlainTransport, poller
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,7 @@ async def test_each_look_for_nothing_asks_for_more_waits_before_the_next(
     polling = due(transport)
 
     async def poll() -> bool:
-        return polling.poll_in_thread() if in_thread else await polling.poll()
+        return polling.poll_in_thread(poller(transport.fileno()), 1.0) if in_thread else await polling.poll()
 
     asked = FEWEST
     while asked < MOST:
@@ -160,7 +161,7 @@ async def test_a_connection_that_was_closed_is_not_polled(sockets: Sockets) -> N
     polling = due(sockets[0])
     sockets[0].abort()
     assert await polling.poll()  # whoever reads is told
-    assert polling.poll_in_thread()
+    assert polling.poll_in_thread(poller(sockets[0].fileno()), 1.0)
 
 
 class Waits:
@@ -171,8 +172,10 @@ class Waits:
         other.send(b"here")
         self.looks = 0
         self.sleeps = 0
-        connection = SimpleNamespace(last_received=0.0)
-        peer: Any = SimpleNamespace(transport=transport, connection=connection)
+        streams = SimpleNamespace(opened={}, taken={})
+        connection = SimpleNamespace(last_received=0.0, streams=streams)
+        peer: Any = SimpleNamespace(transport=transport, connection=connection, ended=False)
+        self.peer = peer
         self.connection = connection
         self.reading = Reading(peer, None)  # type: ignore[arg-type]
         wait_readable = transport.wait_readable
@@ -181,12 +184,17 @@ class Waits:
             self.sleeps += 1
             await wait_readable()
 
-        def look(descriptor: int, seconds: float) -> bool:
-            self.looks += 1
-            return poll_readable(descriptor, seconds)
+        def counted(descriptor: int) -> Callable[[float], bool]:
+            look = poller(descriptor)
+
+            def count(seconds: float) -> bool:
+                self.looks += 1
+                return look(seconds)
+
+            return count
 
         monkeypatch.setattr(transport, "wait_readable", wait)
-        monkeypatch.setattr(busy_polling, "poll_readable", look)
+        monkeypatch.setattr(busy_polling, "poller", counted)
         monkeypatch.setattr(busy_polling, "SHORT", math.inf)
 
     async def receive_and_wait(self) -> None:
@@ -225,3 +233,46 @@ async def test_it_ends_where_other_connections_are_busy(
         current_company().note(object())
         await waits.receive_and_wait()
     assert (waits.sleeps, waits.looks) == (3 * FEWEST, 0)
+
+
+@pytest.mark.parametrize("which", ["opened", "taken"])
+async def test_the_leader_does_not_look_while_a_call_is_open(
+    which: str, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller, or its handler, has something to do meanwhile."""
+    waits = Waits(sockets, monkeypatch)
+    for _ in range(2 * FEWEST):
+        await waits.receive_and_wait()
+    looks = waits.looks
+    getattr(waits.connection.streams, which)[1] = object()
+    waits.connection.last_received = trio.current_time()
+    await waits.reading.wait_in_lead()
+    assert waits.looks == looks
+    getattr(waits.connection.streams, which).clear()
+    waits.connection.last_received = trio.current_time()
+    await waits.reading.wait_in_lead()
+    assert waits.looks == looks + 1
+
+
+async def test_who_looks_when_the_connection_ends_does_not_go_to_sleep(
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Peer.end` wakes tasks that sleep; one that looks sees it by itself."""
+    waits = Waits(sockets, monkeypatch)
+    for _ in range(2 * FEWEST):
+        await waits.receive_and_wait()
+    assert sockets[0].receive_nowait() == b"here"
+    waits.connection.last_received = trio.current_time()
+    waiting = waits.reading.wait_readable()
+    waits.peer.ended = True
+    with trio.fail_after(10):
+        await waiting
+
+
+async def test_a_caller_that_reads_for_itself_is_company_for_others(
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Waits(sockets, monkeypatch)
+    waits.connection.receive = lambda data, now: []
+    assert not waits.reading.take(PendingCall("Desk.echo"), trio.current_time())
+    assert current_company().last is waits.reading
