@@ -64,7 +64,8 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     monkeypatch.setattr(reading, "CLOSE", 60.0)
     monkeypatch.setattr(reading, "TICK", 60.0)  # nobody takes reading back
     monkeypatch.setattr(busy_polling, "SHORT", float("inf"))
-    monkeypatch.setattr(busy_polling, "PATIENCE", 1.0)
+    monkeypatch.setattr(busy_polling, "PATIENCE", 5.0)
+    monkeypatch.setattr(outside, "PATIENCE", 5.0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     return slept
 
