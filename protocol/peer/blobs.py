@@ -134,12 +134,11 @@ async def send_blob(peer: Peer, stream: int, blob: Blob, *, offset: int = 0) -> 
     try:
         async for chunk in chunks:
             while chunk:
-                room = min(piece_size, connection.credit_of(stream) or await peer.credit.wait(stream))
+                room = min(piece_size, await peer.credit.wait(stream))
                 piece, chunk = chunk[:room], chunk[room:]
                 connection.send_data(stream, piece, bulk=True)
                 peer.write()
-                if outbox.scheduler.holds_bulk:
-                    await peer.credit.wait_turn()
+                await peer.credit.wait_turn()
                 done += len(piece)
             if blob.progress is not None:
                 blob.progress(done, size)

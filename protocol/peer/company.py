@@ -24,9 +24,10 @@ class Company:
         self.changes = 0
 
     def note(self, connection: object) -> None:
-        """Another connection than the last one was read."""
-        self.last = connection
-        self.changes += 1
+        """A connection was read."""
+        if connection is not self.last:
+            self.last = connection
+            self.changes += 1
 
 
 _company: trio.lowlevel.RunVar[Company] = trio.lowlevel.RunVar("busy connections")

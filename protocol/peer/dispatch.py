@@ -267,8 +267,7 @@ class Dispatcher:
                 more = True
                 await reading.wait_in_lead()
             elif data:
-                if company.last is not reading:
-                    company.note(reading)
+                company.note(reading)
                 now = trio.current_time()
                 while data:
                     events.extend(connection.receive(data, now))

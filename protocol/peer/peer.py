@@ -329,8 +329,7 @@ class Peer:
         self, owner: Owner, body: bytes, deadline: float, *, extra: Extra | None = None, reads: bool = False
     ) -> int:
         """Send a call and return its stream; `protocol.peer.outgoing.open_call` says more. `wait_slot` comes first."""
-        if self.ended or self.goaway is not None:
-            self.check_open(owner.method)
+        self.check_open(owner.method)
         remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         alone = len(self.connection.streams.opened) == 1

@@ -251,8 +251,7 @@ class Reading:
         """
         receive = self._peer.transport.receive_nowait
         while data := receive():
-            if self._company.last is not self:
-                self._company.note(self)
+            self._company.note(self)
             events = self._peer.connection.receive(data, now)
             if len(events) == 1:
                 event = events[0]

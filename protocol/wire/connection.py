@@ -109,10 +109,9 @@ class Connection:
             frames = self._reader.feed(data)
         except FrameTooLarge as exc:
             frames, failure = exc.frames, exc
-        if not frames and failure is None:  # a piece of a large one
-            self.session.count(0, len(data))
-            return events
-        positioned, reassembly, opened = 0, self.reassembly, self.state is State.OPEN
+        positioned = 0
+        reassembly = self.reassembly
+        opened = self.state is State.OPEN
         try:
             for frame in frames:
                 kind, flags, stream, payload = frame

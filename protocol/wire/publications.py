@@ -5,7 +5,6 @@ It knows nothing of topics: which stream subscribes to what is the user's to kee
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -132,8 +131,8 @@ class Publications:
         if size > self._outbox.largest_message:
             self._end_too_large(stream, size)
             return False
-        if self.held and stream in self.held and subscriber.is_full:
-            self._let_out(subscriber, sys.maxsize)
+        if stream in self.held and subscriber.is_full:
+            self._let_out(subscriber, None)
         if subscriber.offer(event):
             subscriber.credit.spend(size)
             self._outbox.send(FrameType.EVENT, stream, payload)
@@ -176,11 +175,14 @@ class Publications:
             self.held[first] = self.held.pop(first)
         return True
 
-    def _let_out(self, subscriber: Subscriber, most: int) -> None:
-        """Send what there is credit and room for; announce what will not get credit by being waited for alone."""
+    def _let_out(self, subscriber: Subscriber, most: int | None) -> None:
+        """Send what there is credit for; announce what will not get credit by being waited for alone.
+
+        With `most`, only as long as that many bytes do not wait to be written, and this turn is not over.
+        """
         stream, credit, scheduler = subscriber.stream, subscriber.credit, self._outbox.scheduler
         while (head := subscriber.head) is not None:
-            if scheduler.size >= most or (self._turn <= 0 and most < sys.maxsize):
+            if most is not None and (scheduler.size >= most or self._turn <= 0):
                 self.held[stream] = subscriber
                 return
             sequence, payload, _ = head

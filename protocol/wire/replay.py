@@ -30,7 +30,8 @@ class Replay(ABC):
         floor: number of the newest event that counts and is not kept any more.
     """
 
-    __slots__ = ("_free", "_most", "floor")
+    __slots__ = ("_events", "_free", "_most", "floor")
+    _events: deque[Published] | OrderedDict[object, Published]
 
     def __init__(self, most: int) -> None:
         self.floor = 0
@@ -42,23 +43,35 @@ class Replay(ABC):
         """Keep the event that was just published."""
 
     @abstractmethod
-    def _trim(self) -> None:
-        """Let the oldest go until the rest fits."""
+    def _cost(self, event: Published) -> int:
+        """Bytes that an event takes."""
+
+    @abstractmethod
+    def _pop_oldest(self) -> Published: ...
 
     @abstractmethod
     def _newest_first(self) -> Iterator[Published]: ...
+
+    def _count(self, event: Published) -> None:
+        """One event more is there: let the oldest go where it is one too many."""
+        self._free -= self._cost(event)
+        if self._free < 0:
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._free < 0:
+            oldest = self._pop_oldest()
+            self.floor = oldest[0]
+            self._free += self._cost(oldest)
 
     @property
     def size(self) -> int:
         """Bytes that count against the bound."""
         return self._most - self._free
 
-    @abstractmethod
-    def _clear(self) -> None: ...
-
     def begin_anew(self, after: int) -> None:
         """Keep nothing of what was published up to a number."""
-        self._clear()
+        self._events.clear()
         self._free = self._most
         self.floor = after
 
@@ -100,68 +113,56 @@ class Replay(ABC):
 class ReplayOfAll(Replay):
     """Where every event counts."""
 
-    __slots__ = ("_events",)
+    __slots__ = ()
+    _events: deque[Published]
 
     OVERHEAD = 144
     """Bytes that an event takes besides its content: four objects, and its place in the queue (CPython, 64 bits)."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
-        self._events: deque[Published] = deque()
+        self._events = deque()
 
-    def add(self, event: Published) -> None:
-        """Keep the event that was just published."""
+    def add(self, event: Published) -> None:  # noqa: D102 - as Replay's
         self._events.append(event)
-        self._free -= len(event[1]) + self.OVERHEAD
-        if self._free < 0:
-            self._trim()
+        self._count(event)
 
-    def _trim(self) -> None:
-        while self._free < 0:
-            self.floor, payload, _ = self._events.popleft()
-            self._free += len(payload) + self.OVERHEAD
+    def _cost(self, event: Published) -> int:
+        return len(event[1]) + self.OVERHEAD
+
+    def _pop_oldest(self) -> Published:
+        return self._events.popleft()
 
     def _newest_first(self) -> Iterator[Published]:
         return reversed(self._events)
-
-    def _clear(self) -> None:
-        self._events.clear()
 
 
 class ReplayOfLatest(Replay):
     """Where an event makes those before it with the same key outdated: these are neither kept nor missed."""
 
-    __slots__ = ("_events",)
+    __slots__ = ()
+    _events: OrderedDict[object, Published]
 
     OVERHEAD = 240
     """As above, without the key."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
-        self._events: OrderedDict[object, Published] = OrderedDict()
+        self._events = OrderedDict()
 
-    def add(self, event: Published) -> None:
-        """Keep the event that was just published."""
+    def add(self, event: Published) -> None:  # noqa: D102 - as Replay's
         outdated = self._events.pop(event[2], None)  # the new one goes to the end
         if outdated is not None:
             self._free += self._cost(outdated)
         self._events[event[2]] = event
-        self._free -= self._cost(event)
-        if self._free < 0:
-            self._trim()
-
-    def _trim(self) -> None:
-        while self._free < 0:
-            _, oldest = self._events.popitem(last=False)
-            self.floor = oldest[0]
-            self._free += self._cost(oldest)
+        self._count(event)
 
     def _cost(self, event: Published) -> int:
         """Of a key that consists of others, these are not counted."""
         return len(event[1]) + sys.getsizeof(event[2]) + self.OVERHEAD
 
+    def _pop_oldest(self) -> Published:
+        return self._events.popitem(last=False)[1]
+
     def _newest_first(self) -> Iterator[Published]:
         return reversed(self._events.values())
-
-    def _clear(self) -> None:
-        self._events.clear()

@@ -15,6 +15,7 @@ import trio
 from appclient.bridge import blocking
 from appclient.bridge.portal import Portal
 from appserver import Server, open_server
+from protocol.certs import ensure_server_identity
 from protocol.peer import Peer, reading
 from protocol.settings import ClientServerSettings, Settings, TimeoutSettings
 from tests.protocol.peer.desk import Counter, Desk, new_desk
@@ -48,6 +49,15 @@ class Rig:
                 session.peer.end("test")
 
         self.portal.call(abort)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make what `serving` needs for encryption; returns the folder."""
+    ensure_server_identity(folder / "Resources", names=["127.0.0.1"])
+    (folder / "client").mkdir()
+    authority = folder / "Resources" / "authority" / "ca.pem"
+    (folder / "client" / "ca.pem").write_bytes(authority.read_bytes())
+    return folder
 
 
 @contextlib.contextmanager

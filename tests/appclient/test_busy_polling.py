@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from appclient import connect
-from protocol.certs import ensure_server_identity
 from protocol.peer import busy_polling, outside, reading
 from protocol.peer.busy_polling import FEWEST
 from protocol.settings import ClientServerSettings, Settings
 from protocol.transport import PlainTransport, TlsTransport, poller
-from tests.appclient.blocking_rig import Rig, lend, serving
+from tests.appclient.blocking_rig import Rig, lend, make_folder, serving
 from tests.protocol.peer.desk import Desk
 
 CALLS = 100
@@ -23,19 +22,12 @@ WARM = 3 * reading.STREAK + 2 * FEWEST
 
 @pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    if not request.param:
-        with serving() as rig:
-            yield rig
-        return
-    ensure_server_identity(tmp_path / "Resources", names=["127.0.0.1"])
-    (tmp_path / "client").mkdir()
-    (tmp_path / "client" / "ca.pem").write_bytes((tmp_path / "Resources/authority/ca.pem").read_bytes())
-    with serving(tmp_path) as rig:
+    with serving(make_folder(tmp_path) if request.param else None) as rig:
         yield rig
 
 
 @pytest.fixture
-def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def sleeps(monkeypatch: pytest.MonkeyPatch, patient_leader: None) -> list[object]:
     """Whoever went to sleep for a connection. All waits count as short, and whoever looks is patient."""
     slept: list[object] = []
 
@@ -61,8 +53,6 @@ def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     note(PlainTransport)
     note(TlsTransport)
     monkeypatch.setattr(outside, "poller", poller_in_thread)
-    monkeypatch.setattr(reading, "CLOSE", 60.0)
-    monkeypatch.setattr(reading, "TICK", 60.0)  # nobody takes reading back
     monkeypatch.setattr(busy_polling, "SHORT", float("inf"))
     monkeypatch.setattr(busy_polling, "PATIENCE", 5.0)
     monkeypatch.setattr(outside, "PATIENCE", 5.0)

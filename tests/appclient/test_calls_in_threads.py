@@ -16,7 +16,6 @@ from appclient import Closed, ConnectionState
 from appclient.bridge.blocking import BlockingClient
 from appclient.bridge.portal import Portal
 from appserver import current_call
-from protocol.certs import ensure_server_identity
 from protocol.interface import InvalidValue
 from protocol.peer import CallError, CallTooLarge, ConnectionLost, Draining, outside, reading
 from protocol.transport import poller
@@ -28,6 +27,7 @@ from tests.appclient.blocking_rig import (
     in_thread,
     is_handling,
     lend,
+    make_folder,
     peer_of,
     publish,
     serving,
@@ -51,12 +51,7 @@ def forbid_loop(client: BlockingClient, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("threads")
-    ensure_server_identity(folder / "Resources", names=["127.0.0.1"])
-    (folder / "client").mkdir()
-    authority = folder / "Resources" / "authority" / "ca.pem"
-    (folder / "client" / "ca.pem").write_bytes(authority.read_bytes())
-    return folder
+    return make_folder(tmp_path_factory.mktemp("threads"))
 
 
 def only(version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,22 +14,13 @@ import trio.testing
 from appclient import ConnectionState, Draining
 from appclient.backoff import Backoff
 from protocol.interface import Gap
-from protocol.peer import Peer
 from protocol.settings import LimitSettings, Settings, TimeoutSettings
 from protocol.wire.errors import GoawayCode
 from tests.protocol.peer.desk import Bell, Line
-from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, Rig, open_rig
+from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, Rig, open_rig, send_away
 
 Clock = trio.testing.MockClock
 State = ConnectionState
-
-
-def send_away(rig: Rig, *, after: float = 0.0, code: GoawayCode = GoawayCode.POLICY) -> Peer:
-    """Have the server send its newest connection away; returns the server's end of it."""
-    peer = list(rig.server.server.sessions)[-1].peer
-    peer.connection.goaway(code, "come back", reconnect_after=after)
-    peer.wake()
-    return peer
 
 
 async def ticks(count: int) -> AsyncIterator[int]:

@@ -11,11 +11,12 @@ import trio
 
 from appclient import Client
 from appserver.testing import LoopbackServer, Network, loopback_server
-from protocol.peer import HandshakeEnded
+from protocol.peer import HandshakeEnded, Peer
 from protocol.settings import Settings
 from protocol.transport.memory import Link, MemoryTransport
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import Hello
+from protocol.wire.errors import GoawayCode
 from protocol.wire.events import Event
 from protocol.wire.limits import Limits
 from tests.protocol.peer.desk import Counter, Desk, Ringer, new_desk
@@ -62,6 +63,14 @@ async def open_rig(
                 server._settings = attrs.evolve(client_settings, client_server=server._settings.client_server)
             async with server.connect(serve=[ringer]) as client:
                 yield Rig(server, client, client.use(Desk), counter, ringer, network)
+
+
+def send_away(rig: Rig, *, after: float = 0.0, code: GoawayCode = GoawayCode.POLICY) -> Peer:
+    """Have the server send its newest connection away; returns the server's end of it."""
+    peer = list(rig.server.server.sessions)[-1].peer
+    peer.connection.goaway(code, "come back", reconnect_after=after)
+    peer.wake()
+    return peer
 
 
 class RawClient:

@@ -197,10 +197,19 @@ class Waits:
         monkeypatch.setattr(busy_polling, "poller", counted)
         monkeypatch.setattr(busy_polling, "SHORT", math.inf)
 
+    def receive(self) -> None:
+        """Have something received."""
+        self.connection.last_received = trio.current_time()
+
     async def receive_and_wait(self) -> None:
         """Wait once more, as something was received."""
-        self.connection.last_received = trio.current_time()
+        self.receive()
         await self.reading.wait_readable()
+
+    async def become_due(self) -> None:
+        """Wait until each wait begins with looking."""
+        for _ in range(2 * FEWEST):
+            await self.receive_and_wait()
 
 
 async def test_nobody_sleeps_where_everything_comes_at_once(
@@ -217,8 +226,7 @@ async def test_a_socket_that_stays_readable_and_gives_nothing_is_not_polled_agai
 ) -> None:
     """So it is where TLS wants to write before it reads on: the loop would run hot until it can."""
     waits = Waits(sockets, monkeypatch)
-    for _ in range(2 * FEWEST):
-        await waits.receive_and_wait()
+    await waits.become_due()
     before = waits.sleeps, waits.looks
     for _ in range(FEWEST):
         await waits.reading.wait_readable()
@@ -241,15 +249,14 @@ async def test_the_leader_does_not_look_while_a_call_is_open(
 ) -> None:
     """Its caller, or its handler, has something to do meanwhile."""
     waits = Waits(sockets, monkeypatch)
-    for _ in range(2 * FEWEST):
-        await waits.receive_and_wait()
+    await waits.become_due()
     looks = waits.looks
     getattr(waits.connection.streams, which)[1] = object()
-    waits.connection.last_received = trio.current_time()
+    waits.receive()
     await waits.reading.wait_in_lead()
     assert waits.looks == looks
     getattr(waits.connection.streams, which).clear()
-    waits.connection.last_received = trio.current_time()
+    waits.receive()
     await waits.reading.wait_in_lead()
     assert waits.looks == looks + 1
 
@@ -259,10 +266,9 @@ async def test_who_looks_when_the_connection_ends_does_not_go_to_sleep(
 ) -> None:
     """`Peer.end` wakes tasks that sleep; one that looks sees it by itself."""
     waits = Waits(sockets, monkeypatch)
-    for _ in range(2 * FEWEST):
-        await waits.receive_and_wait()
+    await waits.become_due()
     assert sockets[0].receive_nowait() == b"here"
-    waits.connection.last_received = trio.current_time()
+    waits.receive()
     waiting = waits.reading.wait_readable()
     waits.peer.ended = True
     with trio.fail_after(10):

@@ -41,9 +41,8 @@ async def test_callers_that_come_together_leave_in_one_write(
                 assert await rig.desk.echo(number) == number
 
         writes.clear()
-        peer.writer._crowded = (
-            True  # or the very first would leave alone, and perhaps be answered alone ever after
-        )
+        # The very first would otherwise leave alone, and perhaps be answered alone ever after.
+        peer.writer._crowded = True
         current_company().note(object())
         async with trio.open_nursery() as nursery:
             for _ in range(CALLERS):

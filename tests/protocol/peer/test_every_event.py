@@ -17,9 +17,8 @@ import trio.testing
 from appclient import ConnectionState
 from protocol.interface import Gap
 from protocol.settings import LimitSettings, Settings
-from protocol.wire.errors import GoawayCode
 from tests.protocol.peer.desk import Line
-from tests.protocol.peer.rig import Rig, open_rig
+from tests.protocol.peer.rig import Rig, open_rig, send_away
 
 Clock = trio.testing.MockClock
 KEYS = 7
@@ -51,9 +50,7 @@ class Story:
         """As after a change of the settings."""
         sessions = list(self.rig.server.server.sessions)
         if sessions and not sessions[-1].peer.ended:
-            peer = sessions[-1].peer
-            peer.connection.goaway(GoawayCode.POLICY, "come back", reconnect_after=0.0)
-            peer.wake()
+            send_away(self.rig)
 
     async def run(self) -> None:
         """Have things happen."""

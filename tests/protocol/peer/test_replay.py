@@ -16,10 +16,9 @@ from protocol.peer import CallError
 from protocol.peer.topics import Topic
 from protocol.settings import LimitSettings, Settings
 from protocol.wire import codes
-from protocol.wire.errors import GoawayCode
 from protocol.wire.replay import Replay, ReplayOfAll
 from tests.protocol.peer.desk import Line
-from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, Rig, open_rig
+from tests.protocol.peer.rig import TRANSPORT_IDS, TRANSPORTS, Rig, open_rig, send_away
 
 Clock = trio.testing.MockClock
 State = ConnectionState
@@ -194,22 +193,20 @@ async def test_another_run_of_the_publisher_gives_nothing_of_the_one_before(auto
 # The next connection is there before the last one has ended
 
 
-def send_away(rig: Rig, after: float = 0.0) -> None:
-    """Have the server send its newest connection away."""
-    peer = list(rig.server.server.sessions)[-1].peer
-    peer.connection.goaway(GoawayCode.POLICY, "come back", reconnect_after=after)
-    peer.wake()
+async def publish_between_two(rig: Rig) -> None:
+    """Publish events 1 to 5 to a client that is sent away: the old connection owes them when the next one is there."""
+    await trio.sleep(2)
+    old = rig.network.link
+    send_away(rig, after=1.0)
+    await trio.sleep(0.1)
+    old.to_client.delay(10)
+    publish(rig, range(1, 6))
+    await trio.sleep(3)
 
 
 async def test_the_next_connection_gives_what_the_last_one_still_owes(autojump_clock: Clock) -> None:
     async with open_rig() as rig, rig.desk.queued.subscribe(gaps=True) as numbers:
-        await trio.sleep(2)
-        old = rig.network.link
-        send_away(rig, after=1.0)
-        await trio.sleep(0.1)
-        old.to_client.delay(10)
-        publish(rig, range(1, 6))
-        await trio.sleep(3)
+        await publish_between_two(rig)
         publish(rig, range(6, 9))
         assert await take(numbers) == list(range(1, 9))
         await trio.sleep(20)
@@ -224,13 +221,7 @@ async def test_what_the_next_connection_cannot_give_is_waited_for_on_the_last_on
         open_rig(settings=limits(event_replay=2 * EACH)) as rig,
         rig.desk.queued.subscribe(gaps=True) as numbers,
     ):
-        await trio.sleep(2)
-        old = rig.network.link
-        send_away(rig, after=1.0)
-        await trio.sleep(0.1)
-        old.to_client.delay(10)
-        publish(rig, range(1, 6))
-        await trio.sleep(3)
+        await publish_between_two(rig)
         publish(rig, [6])
         assert await take(numbers) == []
         if breaks:

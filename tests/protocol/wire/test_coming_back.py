@@ -20,7 +20,7 @@ from protocol.wire.publications import TURN, encode_event
 from protocol.wire.replay import Published
 from protocol.wire.subscriber import Policy
 from tests.protocol.wire.talk import Talk, frame, octets, only
-from tests.protocol.wire.test_subscriptions import numbers
+from tests.protocol.wire.test_subscriptions import Subscription, numbers
 
 BODY = bytes(40)  # an event of 44 octets
 
@@ -30,8 +30,8 @@ def events(first: int, last: int, body: bytes = BODY) -> list[Published]:
     return [(number, encode_event(number, body), number) for number in range(first, last + 1)]
 
 
-class Back:
-    """A server and a client that takes a subscription up again."""
+class Back(Subscription):
+    """One that is given events again."""
 
     def __init__(
         self,
@@ -42,26 +42,13 @@ class Back:
         credit: int = 140,
         limits: Limits | None = None,
     ) -> None:
-        self.talk = Talk(client_limits=limits or Limits(stream_credit=credit))
-        self.publications = self.talk.server.publications
-        self.stream = self.talk.client.subscribe("owner", "Orders.changed", {"after": 6})
-        only(self.talk.to_server(), SubReceived)
+        super().__init__(limits or Limits(stream_credit=credit))
         self.goes_on = self.publications.accept(
             self.stream, policy, limit, credit=credit, sequence=6, lost=0, extra={"epoch": "e"}, replay=replay
         )
 
     def publish(self, event: Published) -> bool:
         return self.publications.publish(self.stream, event)
-
-    def seen(self) -> list[Event]:
-        return self.talk.to_client(octets)
-
-    def use(self, events: list[Event]) -> None:
-        """The application consumes events."""
-        for event in events:
-            if isinstance(event, EventReceived):
-                self.talk.client.flow.consume(self.stream, event.size)
-        assert self.talk.to_server() == []
 
 
 @pytest.mark.parametrize("policy", Policy)

@@ -25,28 +25,18 @@ CREDIT = 140
 BODY = bytes(40)  # an event of 44 octets: three of them use the credit up
 
 
-class Topic:
-    """A server's topic with one subscriber, and what the subscriber was told."""
+class Subscription:
+    """A server and a client that takes a subscription up again; the server has not confirmed it yet."""
 
-    def __init__(self, policy: Policy, limit: int = 3) -> None:
-        self.talk = Talk(client_limits=Limits(stream_credit=CREDIT))
+    def __init__(self, client_limits: Limits) -> None:
+        self.talk = Talk(client_limits=client_limits)
+        self.publications = self.talk.server.publications
         self.stream = self.talk.client.subscribe("owner", "Orders.changed", {"after": 6})
         sub = only(self.talk.to_server(), SubReceived)
         assert sub == SubReceived(self.stream, "Orders.changed", {"after": 6})
-        self.talk.server.publications.accept(
-            self.stream, policy, limit, credit=CREDIT, sequence=0, extra={"epoch": "e"}
-        )
-        assert self.seen() == [GapReceived("owner", 0, 0, {"epoch": "e"})]
-        self.sequence = 0
-
-    def publish(self, count: int = 1, key: object = None, body: bytes = BODY) -> bool:
-        for _ in range(count):
-            self.sequence += 1
-            payload = encode_event(self.sequence, body)
-            on = self.talk.server.publications.publish(self.stream, (self.sequence, payload, key))
-        return on
 
     def seen(self) -> list[Event]:
+        """What the subscriber is told."""
         return self.talk.to_client(octets)
 
     def use(self, events: list[Event]) -> None:
@@ -55,6 +45,23 @@ class Topic:
             if isinstance(event, EventReceived):
                 self.talk.client.flow.consume(self.stream, event.size)
         assert self.talk.to_server() == []
+
+
+class Topic(Subscription):
+    """A server's topic with one subscriber, and what the subscriber was told."""
+
+    def __init__(self, policy: Policy, limit: int = 3) -> None:
+        super().__init__(Limits(stream_credit=CREDIT))
+        self.publications.accept(self.stream, policy, limit, credit=CREDIT, sequence=0, extra={"epoch": "e"})
+        assert self.seen() == [GapReceived("owner", 0, 0, {"epoch": "e"})]
+        self.sequence = 0
+
+    def publish(self, count: int = 1, key: object = None, body: bytes = BODY) -> bool:
+        for _ in range(count):
+            self.sequence += 1
+            payload = encode_event(self.sequence, body)
+            on = self.publications.publish(self.stream, (self.sequence, payload, key))
+        return on
 
 
 def numbers(events: list[Event]) -> list[int | str]:
