@@ -5,6 +5,10 @@ another, the leader therefore stops reading and lends that to the callers: each 
 connection itself and takes its own answer. All that is not simply that answer goes to the leader, which reads again
 from then on: nothing is acted on here, no handler runs in a caller's task.
 
+Where other connections of the loop are busy as well, the leader has its connection watched (`Transport.watch`): one
+task asks about all of them. What comes for a client is taken there and then, and its leader is woken only for a handler
+that has to run. A server's leader is woken, for what comes there mostly are calls.
+
 A caller that has its answer leaves the connection unread, for the next call comes at once. The leader looks every
 `TICK` whether that is so, and otherwise reads on; so what the other side says by itself waits for two of them at most,
 and only behind calls that came close together. Who opens anything else, or a second call, has the leader read at once.
@@ -26,8 +30,11 @@ from protocol.peer.pending import PendingCall
 from protocol.peer.waiting import Waiters
 from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
+from protocol.transport.base import RECORD
+from protocol.wire.connection import Role
 from protocol.wire.errors import ErrorInfo
 from protocol.wire.events import (
+    CallReceived,
     DataReceived,
     DataTooLarge,
     EndReceived,
@@ -75,6 +82,7 @@ class Reading:
         "_changes",
         "_company",
         "_events",
+        "_failure",
         "_leader",
         "_offset",
         "_peer",
@@ -99,6 +107,7 @@ class Reading:
         self._company = current_company()
         self._changes = 0
         self._waiting_since = 0.0
+        self._failure: BaseException | None = None  # of reading while it was watched
         self.busy_polling = BusyPolling(peer.transport)
         self.lent = False
         self.reader: PendingCall | None = None
@@ -124,18 +133,26 @@ class Reading:
             return False
         self.busy_polling.note(received - self._waiting_since)
         self._waiting_since = now
-        if self._changes != self._company.changes:
-            self._changes = self._company.changes
-            self.busy_polling.reset()
+        self._has_company()
         return self.busy_polling.is_due
+
+    def _has_company(self) -> bool:
+        """Whether other connections were read since this was asked last: then nobody polls busily for a while."""
+        changes, self._changes = self._changes, self._company.changes
+        if changes == self._changes:
+            return False
+        self.busy_polling.reset()
+        return True
 
     # The leader's side
 
     def wait_in_lead(self) -> Coroutine[object, object, None]:
-        """Wait until the leader has something to read, or lend reading to callers meanwhile."""
-        streams = self._peer.connection.streams
+        """Wait until the leader has something to do, or lend reading to callers meanwhile."""
         if self._is_due():
             return self._lend()
+        if self._has_company():
+            return self._watch()
+        streams = self._peer.connection.streams
         if streams.opened or streams.taken:  # other tasks have something to do
             return self._peer.transport.wait_readable()
         return self.wait_readable()
@@ -149,6 +166,53 @@ class Reading:
         self._since = now
         self._alone = 0
         return close
+
+    async def _watch(self) -> None:
+        """Have the connection watched until there is something for the leader."""
+        transport = self._peer.transport
+        if not transport.watch(self._take_watched):
+            await transport.wait_readable()
+            return
+        try:
+            await self._leader.wait()
+        finally:
+            transport.unwatch()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _take_watched(self) -> None:
+        """The watched connection may be read: do so, or wake the leader. Runs in the task that watches all of them."""
+        if not self._leader:  # it was woken, and has not run yet
+            return
+        goes_on = False
+        if self._peer.connection.role is Role.CLIENT:
+            try:
+                goes_on = self._take_all()
+            except BaseException as exc:  # the leader's, as if it had read itself
+                self._failure = exc
+        if not goes_on:
+            self._leader.wake()
+
+    def _take_all(self) -> bool:
+        """Take what has arrived and act on it, but for calls; returns whether nothing is left for the leader."""
+        peer, events = self._peer, self._events
+        data = peer.transport.receive_nowait()
+        if not data:
+            return False
+        self._company.note(self)
+        events.extend(peer.connection.receive(data, trio.current_time()))
+        while events and type(events[0]) is not CallReceived:
+            event = events.popleft()
+            if type(event) is ResultReceived:
+                event.owner.settle(event.body)
+            else:
+                peer.take_event(event)
+        if events or peer.ended or len(data) >= RECORD or not self._has_company():
+            return False
+        peer.batch_done()
+        peer.flush()
+        return True
 
     async def _lend(self) -> None:
         """Let callers read, until something else has come or no call any more."""

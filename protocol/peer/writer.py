@@ -1,9 +1,9 @@
 """What leaves a connection, from its core to its transport.
 
 Whoever has queued something asks for it to be written in one of two ways. `flush` writes here and now:
-for a task that is about to wait anyway, so that all it queued leaves in one piece. `wake` has the
-writing task do it in the loop's next pass: for many tasks that queue a little each, whose messages
-then leave together. Only the writing task ever waits for the transport.
+for a task that is about to wait anyway, so that all it queued leaves in one piece. `wake` has it done
+in the loop's next pass (`protocol.peer.flusher`): for many tasks that queue a little each, whose messages
+then leave together. Where the transport takes nothing more, a writing task begins, which waits for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 import trio
 
 from protocol.peer.company import current_company
+from protocol.peer.flusher import current_flusher
 from protocol.peer.waiting import Waiters
 from protocol.transport import Transport
 from protocol.wire.connection import Connection
@@ -59,25 +60,30 @@ class Writer:
         self._rest: bytes | memoryview = b""
         self._blocked = False
         self._blocked_since = 0.0
+        self._flusher = current_flusher()
         self._wanted = False
         self._parked = Waiters()  # the writing task
         self._begin: Callable[[], object] | None = None
+        self._begun = False
+        self._failure: BaseException | None = None  # in the flusher's task; the writing task raises it
         self._company = current_company()
         self._changes = 0
         self._crowded = False  # several calls were open at the same time
 
     def open(self, begin: Callable[[], object]) -> None:
-        """From now on the writing task may be needed: an idle connection, whose pings are flushed, has none.
+        """From now on `wake` writes, and the writing task may be needed: most connections never have one.
 
         Args:
             begin: has a task of its own `run`; called when it is needed first.
         """
         self._begin = begin
-        if self._wanted:
-            self.wake()
+        if self._blocked:
+            self._wake_task()
+        elif self._wanted:
+            self._flusher.add(self._write)
 
     def close(self) -> None:
-        """Begin no task any more; what waits is left to `drain`."""
+        """Write no more and begin no task; what waits is left to `drain`."""
         self._begin = None
 
     def leaves_at_once(self, alone: bool) -> bool:
@@ -122,7 +128,7 @@ class Writer:
                 self._rest = data
                 self._blocked = True
                 self._blocked_since = trio.current_time()
-                self.wake()
+                self._wake_task()
                 return
         if self._publications.held:
             self.wake()
@@ -156,27 +162,42 @@ class Writer:
             )
 
     def wake(self) -> None:
-        """Have the writing task write what waits, in the loop's next pass."""
-        self._wanted = True
+        """Have what waits written in the loop's next pass."""
+        if not self._wanted:
+            self._wanted = True
+            if self._begin is not None:
+                self._flusher.add(self._write)
+
+    def _write(self) -> None:
+        """Do so; in the flusher's task."""
+        self._wanted = False
+        if self._blocked or self._begin is None:
+            return
+        try:
+            self.flush()
+            self._tell_room()
+        except BaseException as exc:  # this connection's, and not the others'
+            self._failure = exc
+            self._wake_task()
+
+    def _wake_task(self) -> None:
+        """Have the writing task look: the transport takes nothing now, or writing has failed."""
         if self._parked:
             self._parked.wake()
-        elif self._begin is not None:
-            begin, self._begin = self._begin, None
-            begin()
+        elif self._begin is not None and not self._begun:
+            self._begun = True
+            self._begin()
 
     async def run(self) -> None:
-        """Be the writing task.
+        """Be the writing task: wait for the transport, and write, whenever it takes nothing.
 
         Raises:
             TransportError: the connection is broken.
             PeerTooSlow: nothing could be written for too long, or too much waits.
         """
         while True:
-            if not self._wanted:
-                await self._parked.wait()
-            self._wanted = False
-            self.flush()
-            self._tell_room()
+            if self._failure is not None:
+                raise self._failure
             while self._blocked:
                 with trio.move_on_after(self._timeout) as scope:
                     await self._transport.wait_writable()
@@ -187,8 +208,7 @@ class Writer:
                 self._blocked = False
                 self.flush()
                 self._tell_room()
-            if self._publications.held:  # as many events as may wait have left: others have their turn
-                await trio.lowlevel.checkpoint()
+            await self._parked.wait()
 
     def _tell_room(self) -> None:
         if self._connection.pending <= self._most_pending:

@@ -126,6 +126,21 @@ class Transport(abc.ABC):
             trio.BusyResourceError: another task waits already.
         """
 
+    def watch(self, call: Callable[[], object]) -> bool:
+        """Have a function called in place of `wait_readable`: a task less has to run where many connections are busy.
+
+        Args:
+            call: called whenever `receive_nowait` may give something, and when this side closes the connection. It
+                must not raise, and may be called too early.
+
+        Returns:
+            Whether it will be, until `unwatch`. Where not, wait.
+        """
+        return False
+
+    def unwatch(self) -> None:  # noqa: B027 - where nothing is watched, nothing is to be done
+        """Have nothing called any more."""
+
     def fileno(self) -> int:
         """The descriptor of its socket, for threads that wait themselves; -1 where there is none (any more)."""
         return -1

@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 import trio
 
+from protocol.transport import poll_set
 from protocol.transport.address import format_location
 from protocol.transport.base import PLAIN, Transport
 from protocol.transport.errors import ConnectionReset, TransportClosed, TransportError, Unreachable
@@ -100,6 +101,7 @@ class SocketTransport(Transport):
         sock.setblocking(False)
         self._sock = sock
         self._ended = False
+        self._poll_set: poll_set.PollSet | None = None
         self.peer_address = address or peer_name(sock)
         self.security = PLAIN
 
@@ -120,6 +122,19 @@ class SocketTransport(Transport):
             await trio.lowlevel.wait_writable(self._sock)
         except trio.ClosedResourceError:
             self._check_open()
+
+    def watch(self, call: Callable[[], object]) -> bool:
+        """See `Transport.watch`."""
+        if self._ended:
+            return False
+        if self._poll_set is None:
+            self._poll_set = poll_set.current_poll_set()
+        return self._poll_set.watch(self._sock.fileno(), call)
+
+    def unwatch(self) -> None:
+        """See `Transport.unwatch`."""
+        if self._poll_set is not None:
+            self._poll_set.unwatch(self._sock.fileno())
 
     def fileno(self) -> int:
         """See `Transport.fileno`."""
@@ -161,6 +176,7 @@ def forget(sock: socket.socket) -> None:
     if sock.fileno() >= 0:
         with contextlib.suppress(RuntimeError):  # no trio here: nobody waits then
             trio.lowlevel.notify_closing(sock)
+        poll_set.forget(sock.fileno())
 
 
 async def drain(sock: socket.socket, seconds: float, most: int) -> None:

@@ -124,6 +124,10 @@ class TlsTransport(SocketTransport):
             except trio.ClosedResourceError:
                 self._check_open()
 
+    def watch(self, call: Callable[[], object]) -> bool:
+        """See `Transport.watch`."""
+        return not self._read_wants_write and not self._pending() and super().watch(call)
+
     async def wait_writable(self) -> None:
         """See `Transport.wait_writable`."""
         if self._write_wants_read and not self._ended:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Literal
 
 import attrs
@@ -13,6 +15,7 @@ from appclient import Client
 from appserver.testing import LoopbackServer, Network, loopback_server
 from protocol.peer import HandshakeEnded, Peer
 from protocol.settings import Settings
+from protocol.transport import PlainTransport
 from protocol.transport.memory import Link, MemoryTransport
 from protocol.wire.connection import Connection, Role
 from protocol.wire.envelope import Hello
@@ -49,11 +52,12 @@ async def open_rig(
     settings: Settings | None = None,
     client_settings: Settings | None = None,
     counter: Counter | None = None,
+    network: Network | None = None,
     seconds: float = 300.0,
 ) -> AsyncIterator[Rig]:
     """Run both, for a bounded time."""
     application, counter = new_desk(counter)
-    network = Network()
+    network = network or Network()
     ringer = Ringer()
     with trio.fail_after(seconds):
         async with loopback_server(
@@ -65,12 +69,30 @@ async def open_rig(
                 yield Rig(server, client, client.use(Desk), counter, ringer, network)
 
 
+class SocketNetwork(Network):
+    """Connections over sockets of the system, without faults."""
+
+    def new_link(self) -> Link:
+        """The two ends of one."""
+        ours, theirs = socket.socketpair()
+        ends = SimpleNamespace(client=PlainTransport(ours, "server"), server=PlainTransport(theirs, "client"))
+        self.links.append(ends)  # type: ignore[arg-type]
+        return ends  # type: ignore[return-value]
+
+
 def send_away(rig: Rig, *, after: float = 0.0, code: GoawayCode = GoawayCode.POLICY) -> Peer:
     """Have the server send its newest connection away; returns the server's end of it."""
     peer = list(rig.server.server.sessions)[-1].peer
     peer.connection.goaway(code, "come back", reconnect_after=after)
     peer.wake()
     return peer
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something is so."""
+    with trio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(0.001)
 
 
 class RawClient:

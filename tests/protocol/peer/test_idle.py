@@ -23,16 +23,25 @@ def all_tasks() -> list[str]:
     return tasks_of(root)
 
 
-async def test_an_idle_connection_has_no_writing_task(autojump_clock: trio.testing.MockClock) -> None:
+def writing_tasks() -> int:
+    """How many connections' ends have one."""
+    return len([name for name in all_tasks() if "Peer._guard" in name])
+
+
+async def test_a_connection_has_a_writing_task_only_where_the_transport_was_full(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with open_rig(seconds=1000) as rig:
         await trio.sleep(200)  # with pings
-        assert not [name for name in all_tasks() if "Peer._guard" in name]
-        assert await rig.desk.echo(1) == 1  # alone: answered by who reads
+        assert await rig.desk.echo(1) == 1  # alone: written by who calls
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(rig.desk.echo, 1)
-        writers = [name for name in all_tasks() if "Peer._guard" in name]
-        assert 1 <= len(writers) <= 2
+        assert writing_tasks() == 0
+        text = "x" * 3_000_000
+        assert await rig.desk.say(text) == text
+        assert writing_tasks() == 2
+        assert await rig.desk.echo(1) == 1
 
 
 @pytest.mark.parametrize("size", [10, 3_000_000])
