@@ -7,7 +7,7 @@ event seen, and what the publisher cannot give any more comes as a gap.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -97,8 +97,9 @@ class Attachment:
 
     def consume(self, size: int) -> None:
         """As `CreditWaits.consume`, as long as there is a connection."""
-        if not self.peer.ended:
-            self.peer.credit.consume(self.stream, size)
+        peer = self.peer
+        if not peer.ended and peer.connection.flow.consume(self.stream, size):
+            peer.wake()
 
     def unsubscribe(self) -> None:
         """End it on this connection."""
@@ -171,7 +172,8 @@ class EventQueue:
             attachment.hold((sequence, body, size))
             return
         self._take(attachment, sequence, body, size)
-        self._pass_turn()
+        if len(self._attached) > 1:
+            self._pass_turn()
         self._waiters.wake()
 
     def announce(self, attachment: Attachment) -> None:
@@ -278,21 +280,27 @@ class EventQueue:
         if self.on_failed is not None:
             self.on_failed(self)
 
-    async def get(self) -> Any:
-        """The next value or `Gap`.
+    async def get(self, *, gaps: bool) -> Any:
+        """The next value.
+
+        Args:
+            gaps: give lost events as `Gap` values.
 
         Raises:
             CallError: the subscription has ended.
-            EventsLost: never; the caller turns a `Gap` into it where it wants to.
+            EventsLost: there are some, and `gaps` is False.
         """
-        while not self._items:
+        if self._items:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._items:  # also where another task has taken it meanwhile
             if self.error is not None:
                 raise self.error
             await self._waiters.wait(self._await_announced)
-        await trio.lowlevel.checkpoint_if_cancelled()
         item = self._items.popleft()
         if isinstance(item, Gap):
-            return item
+            if gaps:
+                return item
+            raise EventsLost(item.lost, item.sequence)
         attachment, body, size = item
         peer = attachment.peer
         attachment.consume(size)
@@ -355,12 +363,8 @@ class RemoteSubscription(Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
-    async def __anext__(self) -> T:
-        item = await self._queue.get()
-        if isinstance(item, Gap) and not self._gaps:
-            raise EventsLost(item.lost, item.sequence)
-        value: T = item
-        return value
+    def __anext__(self) -> Coroutine[Any, Any, T]:
+        return self._queue.get(gaps=self._gaps)
 
     def __enter__(self) -> Self:
         raise LocalProtocolError("this subscription is asynchronous: use `async with` and `async for`")

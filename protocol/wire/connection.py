@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 
-from protocol.wire import receiving
 from protocol.wire.bodies import read_result
 from protocol.wire.codec import new_packer, pack
 from protocol.wire.envelope import Goaway, Hello, Refuse, Welcome
@@ -36,6 +35,7 @@ from protocol.wire.limits import HANDSHAKE_FRAME, Limits
 from protocol.wire.outbox import Outbox
 from protocol.wire.publications import Publications
 from protocol.wire.reassembly import Reassembly
+from protocol.wire.receiving import AFTER_HANDSHAKE, receive_frame
 from protocol.wire.roles import Role, State
 from protocol.wire.session import Session
 from protocol.wire.shortening import encode_short_goaway, encode_short_refuse
@@ -117,20 +117,15 @@ class Connection:
                 kind, flags, stream, payload = frame
                 if 0x10 <= kind < 0x30:
                     positioned += 1
-                if opened and not flags and not reassembly:
-                    # The two frames that nearly all traffic consists of, without a further call.
-                    if kind == 0x13:  # RESULT
-                        owner = self.streams.opened.pop(stream, None)
-                        if owner is not None:
-                            self.streams.forget(stream)
-                            events.append(ResultReceived(owner, read_result(payload, self.limits)))
-                        continue
-                    if kind == 0x10 and not self.draining:  # CALL
-                        call = receiving.take_call(self, stream, payload)
-                        if call is not None:
-                            events.append(call)
-                        continue
-                event = receiving.receive_frame(self, frame)
+                whole = opened and not flags and not reassembly
+                if whole and kind == 0x13:  # RESULT, without a further call
+                    owner = self.streams.opened.pop(stream, None)
+                    if owner is not None:
+                        self.streams.forget(stream)
+                        events.append(ResultReceived(owner, read_result(payload, self.limits)))
+                    continue
+                take = AFTER_HANDSHAKE.get(kind) if whole else None
+                event = receive_frame(self, frame) if take is None else take(self, stream, flags, payload)
                 if event is not None:
                     events.append(event)
                     if type(event) is RefuseReceived:

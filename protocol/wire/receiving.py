@@ -152,8 +152,7 @@ def _refuse(connection: Connection, stream: int, flags: int, payload: bytes) -> 
 # Calls
 
 
-def take_call(connection: Connection, stream: int, payload: bytes) -> Event | None:
-    """Take a CALL: report it, or answer it here where it cannot be taken."""
+def _call(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     streams = connection.streams
     streams.check_new(stream, stream in streams.taken or stream in connection.publications)
     method, deadline, body, extra = read_call(payload, connection.limits)
@@ -166,10 +165,6 @@ def take_call(connection: Connection, stream: int, payload: bytes) -> Event | No
         return None
     streams.take(stream)
     return CallReceived(stream, method, deadline, body, extra)
-
-
-def _call(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
-    return take_call(connection, stream, payload)
 
 
 def _result(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
@@ -279,9 +274,10 @@ def _unsub(connection: Connection, stream: int, flags: int, payload: bytes) -> E
 
 def _event(connection: Connection, stream: int, flags: int, payload: bytes) -> Event | None:
     sequence, body = read_event(payload, connection.limits)
-    if stream not in connection.streams.subscriptions:
+    subscriptions = connection.streams.subscriptions
+    if stream not in subscriptions:
         return None
-    owner = connection.streams.subscriptions[stream]
+    owner = subscriptions[stream]
     connection.flow.receive(stream, len(payload), grows=False)
     if owner is None:  # unsubscribed, and its END is on the way
         return None
@@ -365,3 +361,6 @@ _TABLE: dict[int, Callable[[Connection, int, int, bytes], Event | None]] = {
     FrameType.GOAWAY: _goaway,
     FrameType.UNIMPLEMENTED: _unimplemented,
 }
+
+AFTER_HANDSHAKE = {kind: take for kind, take in _TABLE.items() if kind not in _ONLY_BEFORE_WELCOME}
+"""What takes a frame of an open connection that is a whole message: `receive_frame` has nothing to check then."""
