@@ -20,7 +20,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -75,6 +75,7 @@ class Reading:
         busy_polling: of the connection.
         lent: the leader does not read.
         reader: the call whose caller reads in its place, or None.
+        failure: what went wrong while the connection was watched, for the leader to raise.
     """
 
     __slots__ = (
@@ -82,7 +83,6 @@ class Reading:
         "_changes",
         "_company",
         "_events",
-        "_failure",
         "_leader",
         "_offset",
         "_peer",
@@ -90,7 +90,9 @@ class Reading:
         "_timed",
         "_turns",
         "_waiting_since",
+        "_watching",
         "busy_polling",
+        "failure",
         "lent",
         "reader",
     )
@@ -107,10 +109,11 @@ class Reading:
         self._company = current_company()
         self._changes = 0
         self._waiting_since = 0.0
-        self._failure: BaseException | None = None  # of reading while it was watched
+        self._watching: trio.lowlevel.Task | None = None  # the leader, while the connection is watched
         self.busy_polling = BusyPolling(peer.transport)
         self.lent = False
         self.reader: PendingCall | None = None
+        self.failure: BaseException | None = None
 
     def wait_readable(self) -> Coroutine[object, object, None]:
         """Wait until there may be something to read, busily where it comes at once every time."""
@@ -146,12 +149,13 @@ class Reading:
 
     # The leader's side
 
-    def wait_in_lead(self) -> Coroutine[object, object, None]:
+    def wait_in_lead(self) -> Coroutine[Any, Any, object]:
         """Wait until the leader has something to do, or lend reading to callers meanwhile."""
         if self._is_due():
             return self._lend()
-        if self._has_company():
-            return self._watch()
+        if self._has_company() and self._peer.transport.watch(self._take_watched):
+            self._watching = trio.lowlevel.current_task()
+            return trio.lowlevel.wait_task_rescheduled(self._stop_watching)  # noqa: ASYNC105 - whoever asked awaits it
         streams = self._peer.connection.streams
         if streams.opened or streams.taken:  # other tasks have something to do
             return self._peer.transport.wait_readable()
@@ -167,32 +171,23 @@ class Reading:
         self._alone = 0
         return close
 
-    async def _watch(self) -> None:
-        """Have the connection watched until there is something for the leader."""
-        transport = self._peer.transport
-        if not transport.watch(self._take_watched):
-            await transport.wait_readable()
-            return
-        try:
-            await self._leader.wait()
-        finally:
-            transport.unwatch()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-
     def _take_watched(self) -> None:
         """The watched connection may be read: do so, or wake the leader. Runs in the task that watches all of them."""
-        if not self._leader:  # it was woken, and has not run yet
-            return
-        goes_on = False
         if self._peer.connection.role is Role.CLIENT:
             try:
-                goes_on = self._take_all()
+                if self._take_all():
+                    return
             except BaseException as exc:  # the leader's, as if it had read itself
-                self._failure = exc
-        if not goes_on:
-            self._leader.wake()
+                self.failure = exc
+        leader = self._watching
+        if leader is not None:
+            self._stop_watching()
+            trio.lowlevel.reschedule(leader)
+
+    def _stop_watching(self, _: object = None) -> trio.lowlevel.Abort:
+        self._watching = None
+        self._peer.transport.unwatch()
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def _take_all(self) -> bool:
         """Take what has arrived and act on it, but for calls; returns whether nothing is left for the leader."""
