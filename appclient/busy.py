@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
 from appclient.state import ConnectionState, StateBoard
 from protocol.peer import ConnectionLost, Peer
+from protocol.peer.clock import current_clock
 
 BUSY_AFTER = 2.0
 """Seconds without an answer, while calls are open, after which the state is `busy`."""
 
 
-async def watch_answers(peer: Peer, board: StateBoard, is_current: Callable[[], bool]) -> None:
-    """Keep the state up to date for as long as a connection lasts.
+@contextlib.contextmanager
+def watching_answers(
+    peer: Peer, board: StateBoard, is_current: Callable[[], bool], nursery: trio.Nursery
+) -> Iterator[None]:
+    """Keep the state up to date while the body runs, as long as the connection lasts.
 
     Args:
         peer: the connection.
         board: where the state is told.
         is_current: whether the state is still this connection's to tell.
+        nursery: for a ping, when nothing has come for a while.
     """
-    with contextlib.suppress(ConnectionLost):  # `Peer.run` says so too
-        while True:
-            await trio.sleep(BUSY_AFTER)
-            silent = trio.current_time() - peer.connection.last_received
-            if not is_current() or not peer.connection.streams.opened or silent < BUSY_AFTER:
-                continue
+    asks = False
+
+    def look() -> float:
+        nonlocal asks
+        now = trio.current_time()
+        silent = now - peer.connection.last_received
+        if silent >= BUSY_AFTER and peer.connection.streams.opened and is_current() and not asks:
+            asks = True
+            nursery.start_soon(ask)
+        return now + BUSY_AFTER
+
+    async def ask() -> None:
+        nonlocal asks
+        with contextlib.suppress(ConnectionLost):  # `Peer.run` says so too
             with trio.move_on_after(BUSY_AFTER) as scope:
                 await peer.ping()
             if scope.cancelled_caught and is_current():
@@ -35,3 +48,11 @@ async def watch_answers(peer: Peer, board: StateBoard, is_current: Callable[[], 
                 await peer.ping()
                 if is_current():
                     board.set(ConnectionState.CONNECTED)
+        asks = False
+
+    clock = current_clock()  # a task and a timer for each of many connections would cost more than their calls
+    number = clock.add(trio.current_time() + BUSY_AFTER, look)
+    try:
+        yield
+    finally:
+        clock.remove(number)

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from appclient.backoff import Backoff
-from appclient.busy import watch_answers
+from appclient.busy import watching_answers
 from appclient.connecting import Connector, Established
 from appclient.errors import (
     Closed,
@@ -293,9 +293,9 @@ class Client:
         started = trio.current_time()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(watch_answers, peer, self._board, lambda: peer is self.peer_taking_calls)
                 nursery.start_soon(_leave_when_answered, peer, over)
-                await peer.run(events)
+                with watching_answers(peer, self._board, lambda: peer is self.peer_taking_calls, nursery):
+                    await peer.run(events)
                 nursery.cancel_scope.cancel()
         finally:
             self._peers.discard(peer)

@@ -83,15 +83,19 @@ class PollSet:
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                self._call_ready(self._epoll)
+                if self._call_ready(self._epoll):
+                    await trio.lowlevel.checkpoint()
         finally:
             self._epoll.close()
             self._epoll = None
             self._registered.clear()
 
-    def _call_ready(self, epoll: select.epoll) -> None:
-        for descriptor, _ in epoll.poll(0, AT_ONCE):
-            call = self._calls.get(descriptor)
+    def _call_ready(self, epoll: select.epoll) -> bool:
+        """Call for all that may be read; returns whether somebody was only woken for it, and has to read yet."""
+        calls = self._calls
+        ready = epoll.poll(0, AT_ONCE)
+        for descriptor, _ in ready:
+            call = calls.get(descriptor)
             if call is None:
                 self._take_out(descriptor)
                 continue
@@ -99,6 +103,7 @@ class PollSet:
                 call()
             except Exception:  # one connection's; the others go on
                 logger.exception("a connection could not be read")
+        return any(descriptor not in calls for descriptor, _ in ready)
 
 
 _poll_set: trio.lowlevel.RunVar[PollSet] = trio.lowlevel.RunVar("connections' poll set")
