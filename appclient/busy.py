@@ -50,7 +50,9 @@ def watching_answers(
                     board.set(ConnectionState.CONNECTED)
         asks = False
 
-    clock = current_clock()  # a task and a timer for each of many connections would cost more than their calls
+    clock = (
+        current_clock()
+    )  # a task and a timer for each of many connections would cost more than their calls
     number = clock.add(trio.current_time() + BUSY_AFTER, look)
     try:
         yield
