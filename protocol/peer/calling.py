@@ -97,7 +97,7 @@ async def call_on(peer: Peer, method: Method, body: list[Any], connections: Conn
     except trio.Cancelled:
         peer.abandon(stream)
         raise
-    if _goes_on(peer, outcome):
+    if type(outcome) is not bytes and _goes_on(peer, outcome):
         return await call_on(await connections.wait_peer(method), method, body, connections)
     return _decode(peer, method, outcome)
 

@@ -49,7 +49,7 @@ from protocol.peer.writer import PeerTooSlow
 from protocol.transport import TransportError
 from protocol.transport.base import RECORD
 from protocol.wire import codes
-from protocol.wire.codec import PACK_ERRORS, new_packer, unpack
+from protocol.wire.codec import unpack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed
 from protocol.wire.events import CallReceived, Event, ResultReceived
 
@@ -94,7 +94,6 @@ class Dispatcher:
         self._leaders = 1  # workers that handle what has come; the last of them reads
         self._nursery: trio.Nursery  # while it runs
         self._context = Context()
-        self._pack = new_packer()
 
     @property
     def running(self) -> int:
@@ -369,8 +368,8 @@ class Dispatcher:
     def _answer(self, handler: Handler, stream: int, result: object) -> None:
         """Queue a call's result."""
         try:
-            body = self._pack(handler.method.encode_result(result))
-        except (InvalidValue, RecursionError, *PACK_ERRORS) as exc:
+            body = self._connection.pack(handler.method.encode_result(result))
+        except (InvalidValue, CodecError, RecursionError) as exc:
             raise wrong_result(handler, exc) from exc
         self._connection.send_result(stream, body)
 

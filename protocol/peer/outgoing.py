@@ -16,7 +16,6 @@ from protocol.peer.items import send_items
 from protocol.peer.peer import Owner, Peer
 from protocol.peer.pending import Extra
 from protocol.wire import codes
-from protocol.wire.codec import pack
 from protocol.wire.errors import CodecError, ErrorInfo, Executed, MessageTooLarge
 
 
@@ -47,7 +46,7 @@ def open_call(
     if deadline is None:
         deadline = trio.current_effective_deadline()
     try:
-        return peer.open(owner, pack(body), deadline, extra=extra, reads=reads)
+        return peer.open(owner, peer.connection.pack(body), deadline, extra=extra, reads=reads)
     except (MessageTooLarge, CodecError) as exc:
         peer.batch_done()  # the slot that this call waited for is another's
         raise unsendable(exc, owner.method, "args", Executed.NO) from exc

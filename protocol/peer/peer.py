@@ -194,7 +194,8 @@ class Peer:
     @property
     def has_room(self) -> bool:
         """Whether so little waits to be sent that another call's answer may be added."""
-        return self.connection.pending <= self.connection.limits.pending_output
+        connection = self.connection
+        return connection.outbox.scheduler.size <= connection.limits.pending_output
 
     @property
     def takes_calls(self) -> bool:
@@ -329,7 +330,8 @@ class Peer:
         self, owner: Owner, body: bytes, deadline: float, *, extra: Extra | None = None, reads: bool = False
     ) -> int:
         """Send a call and return its stream; `protocol.peer.outgoing.open_call` says more. `wait_slot` comes first."""
-        self.check_open(owner.method)
+        if self.ended or self.goaway is not None:
+            self.check_open(owner.method)
         remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         stream = self.connection.open_call(owner, owner.method, body, deadline=remaining, extra=extra)
         alone = len(self.connection.streams.opened) == 1

@@ -65,6 +65,7 @@ class Connection:
         publications: the other side's subscriptions.
         draining: a GOAWAY was sent; new calls are answered with `rpc.draining`.
         greeted: a HELLO was received.
+        pack: as `protocol.wire.codec.pack`, for the thread that uses the connection.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Connection:
         self.reassembly = Reassembly(self.limits.message)
         self.keepalive = Keepalive(ping_interval, now)
         self._reader = FrameReader(HANDSHAKE_FRAME if role is Role.SERVER else self.limits.frame)
-        self._pack = new_packer()  # for envelopes alone, whose fields have been checked
+        self.pack = new_packer()
         self._pings = 0
 
     # What comes in
@@ -110,14 +111,14 @@ class Connection:
         except FrameTooLarge as exc:
             frames, failure = exc.frames, exc
         positioned = 0
-        reassembly = self.reassembly
+        incomplete = self.reassembly.incomplete
         opened = self.state is State.OPEN
         try:
             for frame in frames:
                 kind, flags, stream, payload = frame
                 if 0x10 <= kind < 0x30:
                     positioned += 1
-                whole = opened and not flags and not reassembly
+                whole = opened and not flags and not incomplete
                 if whole and kind == 0x13:  # RESULT, without a further call
                     owner = self.streams.opened.pop(stream, None)
                     if owner is not None:
@@ -293,7 +294,7 @@ class Connection:
         if extra:
             fields.append(extra)
         stream = streams.new_id()
-        self.outbox.send(FrameType.CALL, stream, self._pack(fields))
+        self.outbox.send(FrameType.CALL, stream, self.pack(fields))
         streams.opened[stream] = owner
         return stream
 
@@ -372,7 +373,7 @@ class Connection:
 
     def send_result(self, stream: int, body: bytes) -> None:
         """Answer a call; raises MessageTooLarge, and then the call is still open."""
-        self._finish(FrameType.RESULT, stream, self._pack([body]))
+        self._finish(FrameType.RESULT, stream, self.pack([body]))
 
     def send_error(self, stream: int, error: ErrorInfo) -> None:
         """Fail a call, stream or subscription of the other side; what is too long for it is shortened."""

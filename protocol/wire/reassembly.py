@@ -35,24 +35,25 @@ class _Partial:
 
 
 class Reassembly:
-    """The incomplete messages of one connection."""
+    """The incomplete messages of one connection.
 
-    __slots__ = ("_limit", "_partial")
+    Attributes:
+        incomplete: these, by stream.
+    """
+
+    __slots__ = ("_limit", "incomplete")
 
     def __init__(self, message_limit: int) -> None:
         self._limit = message_limit
-        self._partial: dict[int, _Partial] = {}
+        self.incomplete: dict[int, _Partial] = {}
 
     def __contains__(self, stream: int) -> bool:
-        return stream in self._partial
-
-    def __len__(self) -> int:
-        return len(self._partial)
+        return stream in self.incomplete
 
     @property
     def held(self) -> int:
         """Bytes of incomplete messages."""
-        return sum(len(partial.content) for partial in self._partial.values())
+        return sum(len(partial.content) for partial in self.incomplete.values())
 
     def add(self, frame: Frame) -> bytes | Oversize | None:
         """Take a frame that has the MORE flag or belongs to a message that had.
@@ -67,13 +68,13 @@ class Reassembly:
         kind, flags, stream, payload = frame
         if not payload and flags & MORE:  # no limit would count these
             raise RemoteProtocolError(f"stream {stream}: an empty frame that is to be continued")
-        partial = self._partial.get(stream)
+        partial = self.incomplete.get(stream)
         if partial is None:
-            if len(self._partial) >= OPEN_MESSAGES:
+            if len(self.incomplete) >= OPEN_MESSAGES:
                 raise RemoteProtocolError(
                     f"more than {OPEN_MESSAGES} messages of several frames at once", GoawayCode.FLOW_CONTROL
                 )
-            partial = self._partial[stream] = _Partial(kind)
+            partial = self.incomplete[stream] = _Partial(kind)
         elif partial.kind != kind:
             raise RemoteProtocolError(
                 f"stream {stream}: another frame inside a message that was not complete"
@@ -85,5 +86,5 @@ class Reassembly:
             partial.content = bytearray()
         if flags & MORE:
             return None
-        del self._partial[stream]
+        del self.incomplete[stream]
         return bytes(partial.content) if partial.size <= self._limit else Oversize(partial.size)

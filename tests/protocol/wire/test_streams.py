@@ -234,7 +234,7 @@ class TestMessagesOfSeveralFrames:
         talk = Talk()
         begun = [frame(FrameType.CALL, 2 * n + 1, b"\x93", Flag.MORE) for n in range(OPEN_MESSAGES)]
         assert talk.server.receive(b"".join(begun), 0.0) == []
-        assert len(talk.server.reassembly) == OPEN_MESSAGES
+        assert len(talk.server.reassembly.incomplete) == OPEN_MESSAGES
         failed = only(talk.server.receive(frame(FrameType.CALL, 99, b"\x93", Flag.MORE), 0.0), Failed)
         assert failed.error.code is GoawayCode.FLOW_CONTROL
 

@@ -373,7 +373,7 @@ class TwoSides(RuleBasedStateMachine):
             assert one.flow.awaited == {}
             assert one.outbox.scheduler._messages == 0
             assert one.outbox.scheduler._lanes == {}
-            assert len(one.reassembly) == 0
+            assert not one.reassembly.incomplete
             for subscription in self.subscriptions[here].values():
                 if subscription.accepted and not subscription.gone:
                     assert subscription.last == subscription.published
