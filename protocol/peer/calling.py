@@ -15,6 +15,7 @@ import trio
 from protocol.interface import Blob, Channel, EventSpec, InvalidValue, Method, Stream
 from protocol.peer.called import CalledBlob, CalledStream
 from protocol.peer.connections import Connections
+from protocol.peer.deadlines import effective_deadline
 from protocol.peer.leaving import is_invitation
 from protocol.peer.outgoing import open_call, sending, unsendable
 from protocol.peer.outside import OutsideCaller
@@ -81,7 +82,7 @@ async def call_on(peer: Peer, method: Method, body: list[Any], connections: Conn
         await peer.wait_slot()
     if peer.goaway is not None and is_invitation(peer.goaway):
         return await call_on(await connections.wait_peer(method), method, body, connections)
-    deadline = trio.current_effective_deadline()
+    deadline = effective_deadline()
     if deadline == -math.inf:  # cancelled: what nobody waits for any more must not run
         await trio.sleep_forever()
     pending = PendingCall(method.qualified)

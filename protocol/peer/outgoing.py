@@ -11,6 +11,7 @@ import trio
 from protocol.interface import Blob, InvalidValue, Method, Stream
 from protocol.peer.background import open_background
 from protocol.peer.blobs import send_blob
+from protocol.peer.deadlines import effective_deadline
 from protocol.peer.errors import CallTooLarge
 from protocol.peer.items import send_items
 from protocol.peer.peer import Owner, Peer
@@ -44,7 +45,7 @@ def open_call(
         ConnectionLost: the connection is over; nothing was executed.
     """
     if deadline is None:
-        deadline = trio.current_effective_deadline()
+        deadline = effective_deadline()
     try:
         return peer.open(owner, peer.connection.pack(body), deadline, extra=extra, reads=reads)
     except (MessageTooLarge, CodecError) as exc:
