@@ -53,6 +53,8 @@ async def test_it_follows_a_deadline_that_is_moved() -> None:
         assert effective_deadline() == 1e9
         scope.cancel()
         assert effective_deadline() == -math.inf
+        await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
 
 
 async def test_trio_is_asked_where_it_keeps_this_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
