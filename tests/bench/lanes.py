@@ -17,6 +17,9 @@ import attrs
 from tests.bench.environment import LaneFailed, Pythons
 
 ROOT = Path(__file__).resolve().parents[2]
+TUNED_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+"""Has glibc take blocks up to 4 MiB from its heap. Otherwise each read of uvloop's TLS, which reserves 256 KiB, maps
+fresh pages, until something larger has been freed once: then glibc does so by itself."""
 PATIENCE = 60.0
 """Seconds that a process may take for an answer, besides what the order itself takes; it is killed then."""
 
@@ -37,6 +40,7 @@ class Lane:
         library: what the peers' environment must have, None where our own Python runs it.
         warms: whether it is run once for a moment before it counts.
         seconds: of one order, where the plan's do not fit.
+        tuned_malloc: whether both sides run with `TUNED_MALLOC`.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Lane:
     library: str | None = None
     warms: bool = True
     seconds: float | None = None
+    tuned_malloc: bool = False
 
     def open(self, folder: Path, pythons: Pythons) -> Pair:
         """Start its processes.
@@ -182,7 +187,7 @@ class Pair:
         process = subprocess.Popen(
             [*self._under, str(python), "-m", "tests.bench.child", *words],
             cwd=ROOT,
-            env=environment(),
+            env={**environment(), **(TUNED_MALLOC if self.lane.tuned_malloc else {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -12,6 +12,7 @@ from tests.bench.starts import RUN, importing
 MIB = 1024 * 1024
 OURS = "appserver"
 AIOHTTP = "aiohttp + uvloop"
+TUNED = ", tuned malloc"
 GRPC_AIO = "grpc.aio"
 GRPC = "grpcio sync"
 STREAMS = "asyncio streams"
@@ -110,6 +111,10 @@ def _aiohttp(work: str = "add", connections: int = 1, callers: int = 1) -> Lane:
     )
 
 
+def _tuned_aiohttp(work: str = "add", connections: int = 1, callers: int = 1) -> Lane:
+    return attrs.evolve(_aiohttp(work, connections, callers), name=AIOHTTP + TUNED, tuned_malloc=True)
+
+
 def _grpc_aio(work: str = "add", connections: int = 1, callers: int = 1) -> Lane:
     return Lane(GRPC_AIO, "grpc_aio", work, connections=connections, callers=callers, library="grpcio")
 
@@ -120,6 +125,7 @@ def _streams(work: str = "add", connections: int = 1, callers: int = 1) -> Lane:
 
 def _calls() -> list[Row]:
     floor = Lane(FLOOR, "floors")
+    peers = (_aiohttp, _tuned_aiohttp, _grpc_aio, _streams)
     return [
         Row(
             "sequential",
@@ -128,6 +134,7 @@ def _calls() -> list[Row]:
             [
                 Lane(OURS, "ours"),
                 _aiohttp(),
+                _tuned_aiohttp(),
                 _grpc_aio(),
                 Lane("RPyC", "rpyc_ssl", library="rpyc"),
                 _streams(),
@@ -151,7 +158,7 @@ def _calls() -> list[Row]:
             "callers",
             "64 callers on one connection",
             "calls/s",
-            [Lane(OURS, "ours", callers=64), *(make(callers=64) for make in (_aiohttp, _grpc_aio, _streams))],
+            [Lane(OURS, "ours", callers=64), *(make(callers=64) for make in peers)],
             [Target(2.0, AIOHTTP), Target(15.0, GRPC_AIO)],
         ),
         Row(
@@ -160,7 +167,7 @@ def _calls() -> list[Row]:
             "calls/s",
             [
                 Lane(OURS, "ours", "add_later", callers=64),
-                *(make("add_later", callers=64) for make in (_aiohttp, _grpc_aio, _streams)),
+                *(make("add_later", callers=64) for make in peers),
             ],
             [Target(1.0, AIOHTTP)],
         ),
@@ -170,7 +177,7 @@ def _calls() -> list[Row]:
             "calls/s",
             [
                 Lane(OURS, "ours", connections=16, callers=4),
-                *(make(connections=16, callers=4) for make in (_aiohttp, _grpc_aio, _streams)),
+                *(make(connections=16, callers=4) for make in peers),
             ],
             [Target(2.0, AIOHTTP)],
         ),
@@ -198,7 +205,11 @@ def _events(scale: Scale) -> Row:
         "events",
         f"one event to {many} subscribers",
         "deliveries/s",
-        [Lane(OURS, "ours", "events", connections=many), _aiohttp("events", connections=many)],
+        [
+            Lane(OURS, "ours", "events", connections=many),
+            _aiohttp("events", connections=many),
+            _tuned_aiohttp("events", connections=many),
+        ],
         [Target(1.5, AIOHTTP)],
     )
 
@@ -208,6 +219,7 @@ def _blobs(scale: Scale) -> list[Row]:
     size = f"{scale.blob // MIB} MiB blob"
     rows = []
     for work in ("down", "up"):
+        grpc = Lane(GRPC, "grpc_sync", work, size=scale.blob, warms=False, library="grpcio")
         rows.append(
             Row(
                 f"blob-{work}",
@@ -217,7 +229,8 @@ def _blobs(scale: Scale) -> list[Row]:
                     Lane(OURS, "ours", work, client="ours_blobs", size=scale.blob, warms=False),
                     Lane(raw, "floors", work, size=scale.blob, warms=False),
                     Lane(hashed, "floors", work, size=scale.blob, warms=False, words=("sha256",)),
-                    Lane(GRPC, "grpc_sync", work, size=scale.blob, warms=False, library="grpcio"),
+                    grpc,
+                    attrs.evolve(grpc, name=GRPC + TUNED, tuned_malloc=True),
                 ],
                 [
                     Target(0.7, raw),
