@@ -117,9 +117,9 @@ def test_the_table_shows_medians_spread_ratios_and_failures() -> None:
     result = result_of(row(Target(1.0, "other", lane="ours"), lanes=("ours", "other", "gone")),
                        ours=[100.0, 300.0, 200.0], other=[400.0])  # fmt: skip
     text = "\n".join(lines(result))
-    assert "ours                              200             100 - 300      1.00x          2" in text
+    assert "ours                                    200             100 - 300      1.00x          2" in text
     assert "0.50x" in text
-    assert "gone                     failed: it fell over" in text
+    assert "gone                           failed: it fell over" in text
     assert "MISSED ours at least 1x other: 0.50" in text
 
 
