@@ -6,8 +6,8 @@ connection itself and takes its own answer. All that is not simply that answer g
 from then on: nothing is acted on here, no handler runs in a caller's task.
 
 Where other connections of the loop are busy as well, the leader has its connection watched (`Transport.watch`): one
-task asks about all of them. What comes for a client is taken there and then, and its leader is woken only for a handler
-that has to run. A server's leader is woken, for what comes there mostly are calls.
+task asks about all of them. What comes for calls and subscriptions of a client is taken there and then, and its leader
+is woken only for anything else. A server's leader is woken, for what comes there mostly are calls.
 
 A caller that has its answer leaves the connection unread, for the next call comes at once. The leader looks every
 `TICK` whether that is so, and otherwise reads on; so what the other side says by itself waits for two of them at most,
@@ -34,7 +34,8 @@ from protocol.transport.base import RECORD
 from protocol.wire.connection import Role
 from protocol.wire.errors import ErrorInfo
 from protocol.wire.events import (
-    CallReceived,
+    BlockedReceived,
+    CreditReceived,
     DataReceived,
     DataTooLarge,
     EndReceived,
@@ -60,8 +61,21 @@ LONG = 0.2
 DISTURBED = 16 * STREAK
 """So many calls more come before reading is lent again, once something else than answers has come."""
 
-_ANSWERS = (ErrorReceived, HeadReceived, DataReceived, EndReceived, DataTooLarge, EventReceived, GapReceived)
-"""What is for callers and subscribers of this side, beside results."""
+_ANSWERS = frozenset(
+    {
+        ResultReceived,
+        ErrorReceived,
+        HeadReceived,
+        DataReceived,
+        EndReceived,
+        DataTooLarge,
+        EventReceived,
+        GapReceived,
+    }
+)
+"""What is for callers and subscribers of this side."""
+_OURS = _ANSWERS | {BlockedReceived, CreditReceived}
+"""All that concerns calls and subscriptions of this side alone."""
 
 
 class Reading:
@@ -190,14 +204,20 @@ class Reading:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _take_all(self) -> bool:
-        """Take what has arrived and act on it, but for calls; returns whether nothing is left for the leader."""
+        """Take what has arrived for calls and subscriptions of this side.
+
+        No code of the application runs here, and nothing ends the connection.
+
+        Returns:
+            Whether nothing is left for the leader.
+        """
         peer, events = self._peer, self._events
         data = peer.transport.receive_nowait()
         if not data:
             return False
         self._company.note(self)
         events.extend(peer.connection.receive(data, trio.current_time()))
-        while events and type(events[0]) is not CallReceived:
+        while events and type(events[0]) in _OURS:
             event = events.popleft()
             if type(event) is ResultReceived:
                 event.owner.settle(event.body)
@@ -336,7 +356,7 @@ class Reading:
             event = self._events.popleft()
             if type(event) is ResultReceived:
                 event.owner.settle(event.body)
-            elif isinstance(event, _ANSWERS):
+            elif type(event) in _ANSWERS:
                 self._peer.take_event(event)
         if self.reader is not None:
             self._peer.transport.wake()

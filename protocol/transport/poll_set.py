@@ -93,8 +93,8 @@ class PollSet:
     def _call_ready(self, epoll: select.epoll) -> bool:
         """Call for all that may be read; returns whether somebody was only woken for it, and has to read yet."""
         calls = self._calls
-        ready = epoll.poll(0, AT_ONCE)
-        for descriptor, _ in ready:
+        left = False
+        for descriptor, _ in epoll.poll(0, AT_ONCE):
             call = calls.get(descriptor)
             if call is None:
                 self._take_out(descriptor)
@@ -103,7 +103,8 @@ class PollSet:
                 call()
             except Exception:  # one connection's; the others go on
                 logger.exception("a connection could not be read")
-        return any(descriptor not in calls for descriptor, _ in ready)
+            left = left or descriptor not in calls
+        return left
 
 
 _poll_set: trio.lowlevel.RunVar[PollSet] = trio.lowlevel.RunVar("connections' poll set")
