@@ -50,9 +50,7 @@ def watching_answers(
                     board.set(ConnectionState.CONNECTED)
         asks = False
 
-    clock = (
-        current_clock()
-    )  # a task and a timer for each of many connections would cost more than their calls
+    clock = current_clock()  # a task and a timer each would cost many connections more than their calls
     number = clock.add(trio.current_time() + BUSY_AFTER, look)
     try:
         yield
