@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 
 import trio
 
@@ -28,6 +29,7 @@ def watching_answers(
         nursery: for a ping, when nothing has come for a while.
     """
     asks = False
+    context = copy_context()  # listeners are called with it
 
     def look() -> float:
         nonlocal asks
@@ -35,7 +37,7 @@ def watching_answers(
         silent = now - peer.connection.last_received
         if silent >= BUSY_AFTER and peer.connection.streams.opened and is_current() and not asks:
             asks = True
-            nursery.start_soon(ask)
+            context.run(nursery.start_soon, ask)
         return now + BUSY_AFTER
 
     async def ask() -> None:

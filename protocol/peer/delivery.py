@@ -1,8 +1,8 @@
 """What was published, on its way to many connections: all of them are written to from one place.
 
-A writing task a connection would have to be woken for each event, which costs more than the writing. Here the
-loop is asked once, and what was published until then leaves together: a handler that publishes a hundred
-events at once causes one write a connection.
+The loop is asked once, and what was published until then leaves together: a handler that publishes a hundred
+events at once causes one write a connection. It is asked in the way that finalizers and signal handlers may use, which
+publish in the midst of trio's own work; the connections' flusher (`protocol.peer.flusher`) is for tasks alone.
 """
 
 from __future__ import annotations

@@ -265,8 +265,7 @@ class Dispatcher:
                 reads = 0
                 more = True
                 await reading.wait_in_lead()
-                if reading.failure is not None:
-                    raise reading.failure
+                reading.resume_lead()
             elif data:
                 company.note(reading)
                 now = trio.current_time()

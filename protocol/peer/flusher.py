@@ -37,7 +37,8 @@ class Flusher:
         while True:
             if not self._calls:
                 await self._waiters.wait()
-            calls, self._calls = self._calls[:WRITES_IN_A_ROW], self._calls[WRITES_IN_A_ROW:]
+            calls = self._calls[:WRITES_IN_A_ROW]
+            del self._calls[:WRITES_IN_A_ROW]
             for call in calls:
                 call()
             if self._calls:  # what was added meanwhile is written in the next pass

@@ -89,7 +89,6 @@ class Reading:
         busy_polling: of the connection.
         lent: the leader does not read.
         reader: the call whose caller reads in its place, or None.
-        failure: what went wrong while the connection was watched, for the leader to raise.
     """
 
     __slots__ = (
@@ -97,6 +96,8 @@ class Reading:
         "_changes",
         "_company",
         "_events",
+        "_failure",
+        "_is_watched",
         "_leader",
         "_offset",
         "_peer",
@@ -106,7 +107,6 @@ class Reading:
         "_waiting_since",
         "_watching",
         "busy_polling",
-        "failure",
         "lent",
         "reader",
     )
@@ -124,10 +124,11 @@ class Reading:
         self._changes = 0
         self._waiting_since = 0.0
         self._watching: trio.lowlevel.Task | None = None  # the leader, while the connection is watched
+        self._is_watched = False  # since the leader began to wait
+        self._failure: BaseException | None = None  # of what was read meanwhile
         self.busy_polling = BusyPolling(peer.transport)
         self.lent = False
         self.reader: PendingCall | None = None
-        self.failure: BaseException | None = None
 
     def wait_readable(self) -> Coroutine[object, object, None]:
         """Wait until there may be something to read, busily where it comes at once every time."""
@@ -169,6 +170,7 @@ class Reading:
             return self._lend()
         if self._has_company() and self._peer.transport.watch(self._take_watched):
             self._watching = trio.lowlevel.current_task()
+            self._is_watched = True
             return trio.lowlevel.wait_task_rescheduled(self._stop_watching)  # noqa: ASYNC105 - whoever asked awaits it
         streams = self._peer.connection.streams
         if streams.opened or streams.taken:  # other tasks have something to do
@@ -185,31 +187,46 @@ class Reading:
         self._alone = 0
         return close
 
-    def _take_watched(self) -> None:
-        """The watched connection may be read: do so, or wake the leader. Runs in the task that watches all of them."""
-        if self._peer.connection.role is Role.CLIENT:
+    def _take_watched(self, readable: bool) -> bool:
+        """See `protocol.transport.poll_set.Call`: read, or wake the leader. Runs in the poll set's task."""
+        if self._watching is None:  # it was woken, and has not run yet
+            return False
+        if readable and self._peer.connection.role is Role.CLIENT:
             try:
                 if self._take_all():
-                    return
+                    return True
             except BaseException as exc:  # the leader's, as if it had read itself
-                self.failure = exc
+                self._failure = exc
         leader = self._watching
-        if leader is not None:
-            self._stop_watching()
-            trio.lowlevel.reschedule(leader)
+        try:
+            self._watching = None
+            if leader is not None:  # taking has not cancelled it
+                trio.lowlevel.reschedule(leader)
+        except BaseException:  # a signal handler's: the next call tries again
+            self._watching = leader
+            raise
+        return False
 
     def _stop_watching(self, _: object = None) -> trio.lowlevel.Abort:
         self._watching = None
         self._peer.transport.unwatch()
         return trio.lowlevel.Abort.SUCCEEDED
 
+    def resume_lead(self) -> None:
+        """The leader has waited; raises what went wrong while its connection was watched."""
+        if self._is_watched:
+            self._is_watched = False
+            self._stop_watching()
+            if self._failure is not None:
+                raise self._failure
+
     def _take_all(self) -> bool:
         """Take what has arrived for calls and subscriptions of this side.
 
-        No code of the application runs here, and nothing ends the connection.
+        Calls of the other side, and whatever ends the connection, are left to the leader.
 
         Returns:
-            Whether nothing is left for the leader.
+            Whether nothing is.
         """
         peer, events = self._peer, self._events
         data = peer.transport.receive_nowait()
@@ -223,7 +240,7 @@ class Reading:
                 event.owner.settle(event.body)
             else:
                 peer.take_event(event)
-        if events or peer.ended or len(data) >= RECORD or not self._has_company():
+        if events or len(data) >= RECORD or not self._has_company():
             return False
         peer.batch_done()
         peer.flush()

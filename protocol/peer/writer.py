@@ -61,9 +61,9 @@ class Writer:
         self._blocked = False
         self._blocked_since = 0.0
         self._flusher = current_flusher()
-        self._wanted = False
-        self._parked = Waiters()  # the writing task
-        self._begin: Callable[[], object] | None = None
+        self._wanted = False  # to be written by the flusher, or once `open` was called
+        self._parked = Waiters()  # the writing task, while the transport takes everything
+        self._begin: Callable[[], object] | None = None  # the writing task, which has begun or not
         self._begun = False
         self._failure: BaseException | None = None  # in the flusher's task; the writing task raises it
         self._company = current_company()
@@ -77,17 +77,17 @@ class Writer:
             begin: has a task of its own `run`; called when it is needed first.
         """
         self._begin = begin
+        if self._wanted:
+            self._flusher.add(self._write)
         if self._blocked:
             self._wake_task()
-        elif self._wanted:
-            self._flusher.add(self._write)
 
     def close(self) -> None:
         """Write no more and begin no task; what waits is left to `drain`."""
         self._begin = None
 
     def leaves_at_once(self, alone: bool) -> bool:
-        """Whether a call that was queued is written here and now; otherwise the writing task does it.
+        """Whether a call that was queued is written here and now; otherwise in the loop's next pass.
 
         The only open call is. But where several have just been answered, their callers come again: then it waits for
         the others, unless this connection is the only one that is busy (`protocol.peer.company`).
@@ -164,18 +164,17 @@ class Writer:
     def wake(self) -> None:
         """Have what waits written in the loop's next pass."""
         if not self._wanted:
-            self._wanted = True
             if self._begin is not None:
                 self._flusher.add(self._write)
+            self._wanted = True
 
     def _write(self) -> None:
-        """Do so; in the flusher's task."""
-        self._wanted = False
-        if self._blocked or self._begin is None:
-            return
+        """Write what waits, in the flusher's task."""
         try:
-            self.flush()
-            self._tell_room()
+            self._wanted = False
+            if not self._blocked and self._begin is not None:
+                self.flush()
+                self._tell_room()
         except BaseException as exc:  # this connection's, and not the others'
             self._failure = exc
             self._wake_task()

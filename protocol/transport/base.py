@@ -15,6 +15,8 @@ from typing import Final
 
 import attrs
 
+from protocol.transport.poll_set import Call
+
 PIECE: Final = 262144
 """Bytes that one `send_nowait` takes at most: one call of 128 MB would stall the loop for 0.7 s."""
 
@@ -126,12 +128,12 @@ class Transport(abc.ABC):
             trio.BusyResourceError: another task waits already.
         """
 
-    def watch(self, call: Callable[[], object]) -> bool:
+    def watch(self, call: Call) -> bool:
         """Have a function called in place of `wait_readable`: a task less has to run where many connections are busy.
 
         Args:
-            call: called whenever `receive_nowait` may give something, and when this side closes the connection. It
-                must not raise, and may be called too early.
+            call: called with True whenever `receive_nowait` may give something, which may be too early, and once with
+                False when the tasks that wait would come back because of `wake` or the connection's end.
 
         Returns:
             Whether it will be, until `unwatch`. Where not, wait.

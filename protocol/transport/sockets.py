@@ -17,10 +17,10 @@ from typing import Final, NoReturn
 
 import trio
 
-from protocol.transport import poll_set
 from protocol.transport.address import format_location
 from protocol.transport.base import PLAIN, Transport
 from protocol.transport.errors import ConnectionReset, TransportClosed, TransportError, Unreachable
+from protocol.transport.poll_set import Call, PollSet, current_poll_set
 
 NOTSENT_LOWAT: Final = 16384
 """Unsent bytes the kernel may hold: all that a frame of a higher class has to wait for. Linux and macOS."""
@@ -101,7 +101,7 @@ class SocketTransport(Transport):
         sock.setblocking(False)
         self._sock = sock
         self._ended = False
-        self._poll_set: poll_set.PollSet | None = None
+        self._poll_set: PollSet | None = None
         self.peer_address = address or peer_name(sock)
         self.security = PLAIN
 
@@ -123,12 +123,12 @@ class SocketTransport(Transport):
         except trio.ClosedResourceError:
             self._check_open()
 
-    def watch(self, call: Callable[[], object]) -> bool:
+    def watch(self, call: Call) -> bool:
         """See `Transport.watch`."""
         if self._ended:
             return False
         if self._poll_set is None:
-            self._poll_set = poll_set.current_poll_set()
+            self._poll_set = current_poll_set()
         return self._poll_set.watch(self._sock.fileno(), call)
 
     def unwatch(self) -> None:
@@ -143,6 +143,8 @@ class SocketTransport(Transport):
     def wake(self) -> None:
         """See `Transport.wake`."""
         forget(self._sock)
+        if self._poll_set is not None:
+            self._poll_set.forget(self._sock.fileno())
 
     def _check_open(self) -> None:
         if self._ended:
@@ -159,7 +161,7 @@ class SocketTransport(Transport):
     def _end(self) -> None:
         """Refuse all further use and send the tasks that wait away; the socket stays open."""
         self._ended = True
-        forget(self._sock)
+        self.wake()
 
     def _refuse(self, *_: object) -> NoReturn:
         raise TransportClosed(self.peer_address)
@@ -176,7 +178,6 @@ def forget(sock: socket.socket) -> None:
     if sock.fileno() >= 0:
         with contextlib.suppress(RuntimeError):  # no trio here: nobody waits then
             trio.lowlevel.notify_closing(sock)
-        poll_set.forget(sock.fileno())
 
 
 async def drain(sock: socket.socket, seconds: float, most: int) -> None:

@@ -33,6 +33,7 @@ from protocol.transport.errors import (
     TransportError,
 )
 from protocol.transport.plain import PlainTransport
+from protocol.transport.poll_set import Call
 from protocol.transport.security import describe_tls
 from protocol.transport.server_hello import FLIGHT, group_of
 from protocol.transport.sockets import SocketTransport
@@ -124,7 +125,7 @@ class TlsTransport(SocketTransport):
             except trio.ClosedResourceError:
                 self._check_open()
 
-    def watch(self, call: Callable[[], object]) -> bool:
+    def watch(self, call: Call) -> bool:
         """See `Transport.watch`."""
         return not self._read_wants_write and not self._pending() and super().watch(call)
 

@@ -12,6 +12,7 @@ from appclient import Closed, ConnectionState, NotConnected, Refused, StateChang
 from appclient.backoff import JITTER, Backoff
 from appserver.testing import loopback_server
 from protocol.peer import ConnectionLost
+from protocol.peer.clock import current_clock
 from protocol.settings import Settings, TimeoutSettings
 from protocol.transport import ConnectionRefused
 from tests.conftest import ErrorLog
@@ -161,6 +162,17 @@ async def test_a_server_that_does_not_answer_for_a_while_is_busy(autojump_clock:
             assert told == [State.BUSY]
             rig.network.link.to_client.release()
         assert told == [State.BUSY, State.CONNECTED]
+
+
+async def test_nobody_looks_after_a_connection_that_has_ended(autojump_clock: Clock) -> None:
+    async with open_rig() as rig:
+        await rig.client.ping()
+        before = len(current_clock()._calls)
+        for _ in range(3):
+            async with rig.server.connect() as client:
+                await client.ping()
+        await trio.sleep(10)
+        assert len(current_clock()._calls) == before
 
 
 async def sleep(seconds: float) -> int:

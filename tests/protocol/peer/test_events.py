@@ -455,3 +455,14 @@ async def test_the_server_may_subscribe_to_a_client_and_learns_of_its_end(autoju
             await trio.sleep(5)
             assert len(ended) == 1
             nursery.cancel_scope.cancel()
+
+
+async def test_taking_an_event_that_is_there_already_can_be_cancelled(autojump_clock: Clock) -> None:
+    async with open_rig() as rig, rig.desk.queued.subscribe() as numbers:
+        rig.counter.queued.publish(1)
+        await trio.sleep(1)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(aiter(numbers))
+        assert scope.cancelled_caught
+        assert await anext(aiter(numbers)) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import trio
 import trio.testing
@@ -113,15 +115,48 @@ async def test_a_mistake_of_ours_while_writing_ends_its_connection_and_no_other(
         assert error_log.take("connection failed")
 
 
-async def test_what_was_blocked_before_the_connection_was_opened_leaves_afterwards() -> None:
-    link = Link()
+def unopened(link: Link, on_room: Callable[[], object] = lambda: None) -> tuple[Writer, Connection]:
+    """A writer over a link, and the core it writes for."""
     server = Connection(Role.SERVER)
-    writer = Writer(link.server, server, timeout=1.0, most_pending=1 << 20, on_room=lambda: None)
+    return Writer(link.server, server, timeout=5.0, most_pending=1 << 22, on_room=on_room), server
+
+
+@pytest.mark.parametrize("woken", [False, True])
+async def test_what_was_blocked_before_the_connection_was_opened_leaves_afterwards(
+    woken: bool, autojump_clock: Clock
+) -> None:
+    link = Link()
+    writer, server = unopened(link)
+
+    async def read() -> None:
+        while True:
+            if link.client.receive_nowait() is None:
+                await link.client.wait_readable()
+
     link.to_client.hold()
-    begun: list[None] = []
+    if woken:
+        writer.wake()
     for _ in range(40):
         server.outbox.send(FrameType.RESULT, 1, b"x" * 60_000)
     writer.flush()
-    writer.open(lambda: begun.append(None))
-    writer.open(lambda: begun.append(None))
-    assert len(begun) == 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        writer.open(lambda: nursery.start_soon(writer.run))
+        link.to_client.release()
+        await trio.sleep(1)
+        assert server.pending == 0
+        server.outbox.send(FrameType.RESULT, 1, b"later")
+        writer.wake()
+        await trio.sleep(1)
+        assert server.pending == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_for_room_is_told_when_the_flusher_has_written(autojump_clock: Clock) -> None:
+    told: list[None] = []
+    writer, server = unopened(Link(), lambda: told.append(None))
+    writer.open(lambda: None)
+    server.outbox.send(FrameType.RESULT, 1, b"result")
+    writer.wake()
+    await trio.testing.wait_all_tasks_blocked()
+    assert told == [None]

@@ -15,6 +15,7 @@ from appclient import Client
 from appserver import current_call
 from protocol.peer import ConnectionLost, Peer
 from protocol.peer.reading import Reading
+from protocol.settings import LimitSettings, Settings
 from protocol.transport import Transport
 from protocol.transport.poll_set import current_poll_set
 from protocol.wire.errors import Executed, RemoteProtocolError
@@ -178,13 +179,22 @@ async def test_the_end_of_a_watched_connection_fails_its_calls_and_no_others() -
         nursery.cancel_scope.cancel()
 
 
-async def test_this_side_may_close_the_transport_of_a_watched_connection() -> None:
+@pytest.mark.parametrize("how", ["abort", "wake"])
+async def test_a_watched_leader_looks_again_when_its_transport_says_so(how: str) -> None:
+    """Also where something has come meanwhile: it is not taken in passing, by nobody who goes on."""
     async with open_rig(network=SocketNetwork()) as rig, trio.open_nursery() as nursery:
         nursery.start_soon(keep_company, rig)
         await be_watched(rig.client)
         peer = peer_of(rig.client)
-        peer.transport.abort()
-        await until(lambda: peer.ended)
+        server = next(iter(rig.server.server.sessions)).peer
+        server.connection.ping()
+        server.write()
+        getattr(peer.transport, how)()
+        if how == "abort":
+            await until(lambda: peer.ended)
+        else:
+            with trio.fail_after(5):
+                assert await rig.desk.echo(1) == 1
         nursery.cancel_scope.cancel()
 
 
@@ -206,4 +216,20 @@ async def test_what_fails_while_it_is_taken_is_the_leaders(
                 await client.use(Desk).echo(1)
         assert caught.group_contains(type(error), match=str(error))
         assert await rig.desk.echo(1) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_taken_is_answered_and_makes_room_without_the_leader(taken: list[Reading]) -> None:
+    settings = Settings(limits=LimitSettings(open_calls=2))
+    async with open_rig(network=SocketNetwork(), settings=settings) as rig, trio.open_nursery() as nursery:
+        nursery.start_soon(keep_company, rig)
+        await be_watched(rig.client)
+        reading = peer_of(rig.client).reading
+        taken.clear()
+        with trio.fail_after(5):
+            await next(iter(rig.server.server.sessions)).peer.ping()  # whose PONG leaves
+            async with trio.open_nursery() as callers:
+                for number in range(10):  # of which two may be open
+                    callers.start_soon(rig.desk.echo, number)
+        assert reading in taken
         nursery.cancel_scope.cancel()

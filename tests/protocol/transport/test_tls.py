@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -455,3 +457,21 @@ async def test_a_detached_plain_transport_can_do_no_harm_to_its_socket() -> None
     assert theirs.recv(5) == b"alive"
     sock.close()
     theirs.close()
+
+
+@pytest.mark.parametrize("version", rig.TLS_VERSIONS)
+async def test_a_connection_is_not_watched_where_its_socket_does_not_tell_all(version: str) -> None:
+    ours, theirs = socket.socketpair()
+    link = SimpleNamespace(client=PlainTransport(ours), server=PlainTransport(theirs))
+    async with rig.memory_pair(version, link) as pair:  # type: ignore[arg-type]
+        client = pair.client
+        assert isinstance(client, TlsTransport)
+        assert pair.server.send_nowait(b"record") == 6
+        while client.receive_nowait(2) is None:
+            await client.wait_readable()
+        assert not client.watch(bool)  # the rest lies in OpenSSL
+        assert client.receive_nowait() == b"cord"
+        assert client.watch(bool) is (sys.platform == "linux")
+        client.unwatch()
+        client._read_wants_write = True
+        assert not client.watch(bool)
